@@ -41,6 +41,7 @@ from producers.errors import (
     ReplayRefused,
     ResultTimeout,
     SettingsError,
+    ShardsUnavailable,
     WrongEventLoop,
 )
 from producers.monitor.checks import Check, CheckStatus
@@ -124,6 +125,7 @@ __all__ = [
     "ResultTimeout",
     "SettingsChange",
     "SettingsError",
+    "ShardsUnavailable",
     "TraderStatus",
     "UserStatus",
     "Wait",

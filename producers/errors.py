@@ -18,6 +18,7 @@ ProducerError
 ├── WrongEventLoop       an event loop of another thread uses the producer; nothing was written
 ├── QueueUnavailable     Redis did not answer, or refused a command; repeat with the same job ID
 ├── QueueFull            a QueueUnavailable: Redis's memory is almost full; nothing of the call is in doubt
+├── ShardsUnavailable    a QueueUnavailable: some shards did the call, and others did not answer; it names them
 ├── ResultTimeout        the change or batch has not finished in time; it stays queued
 ├── JobNotFound          no such change, or its result has expired; the ID may be that of another arq app's job
 ├── BatchNotFound        no such batch, or it has expired
@@ -26,6 +27,7 @@ ProducerError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,6 +184,21 @@ class QueueFull(QueueUnavailable):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.jobs: list[Any] = []
+
+
+class ShardsUnavailable(QueueUnavailable):
+    """Some shards of the queue did what the call asks, and others did not answer. The message names both; repeat it.
+
+    Attributes:
+        answers: what each of the shards that answered returned, in their order.
+        partial: what `paused`, `overview`, `trader_status` and `Batch.progress` would return if there were only these
+            shards; None for other calls, and if these shards have nothing of it.
+    """
+
+    def __init__(self, message: str, answers: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.answers = answers
+        self.partial: Any = None
 
 
 class ResultTimeout(ProducerError, TimeoutError):

@@ -56,7 +56,7 @@ def list_batches(cli: CliContext, limit: int) -> None:
 @pass_cli
 def show(cli: CliContext, batch_id: str) -> None:
     """Show the progress of a batch."""
-    _print_progress(cli, cli.with_producer(lambda producer: producer.batch(batch_id).progress()))
+    cli.show(lambda producer: producer.batch(batch_id).progress(), lambda progress: _print_progress(cli, progress))
 
 
 @batch.command()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import augment_usage_errors
 
-from producers import Producer
+from producers import Producer, ShardsUnavailable
 from producers.cli.screen import Screen
 from producers.contract.wording import plural
 from producers.transport.daemon_executor import DaemonExecutor
@@ -65,6 +65,22 @@ class CliContext:
                 return await work(producer)
 
         return self.run_async(connected())
+
+    def show(self, work: Callable[[Producer], Awaitable[T]], show: Callable[[T], None]) -> None:
+        """Run `work` with a connected producer, and show its result with `show`.
+
+        Of a queue with shards that do not all answer, show what the others say before the error is reported.
+
+        Raises:
+            SettingsError: the DSN or an environment variable is invalid.
+        """
+        try:
+            found = self.with_producer(work)
+        except ShardsUnavailable as exc:
+            if exc.partial is not None:
+                show(exc.partial)
+            raise
+        show(found)
 
     def run_async(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in a new event loop until it ends or Ctrl-C is pressed."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from producers import Listing, Pause
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.input.row_errors import BadInput
 from producers.cli.shared_options import Command
@@ -65,7 +66,10 @@ def resume(cli: CliContext, /, **options: Any) -> None:
 @pass_cli
 def paused(cli: CliContext) -> None:
     """List the pauses in effect."""
-    pauses = cli.with_producer(lambda producer: producer.paused())
+    cli.show(lambda producer: producer.paused(), lambda pauses: _print_pauses(cli, pauses))
+
+
+def _print_pauses(cli: CliContext, pauses: Listing[Pause]) -> None:
     cli.note_malformed(pauses.malformed)
     if cli.as_json:
         cli.screen.json(pauses)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import click
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from producers import Producer, QueueUnavailable
+from producers import Producer, QueueUnavailable, ShardsUnavailable
 from producers.cli import signals
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.number_types import Number
@@ -40,26 +42,22 @@ def top(cli: CliContext, once: bool, interval_s: float) -> None:
     """Watch lanes, buckets, holds, workers and rates until Ctrl-C. With --json, print a line per update."""
     live = not once and (cli.as_json or cli.screen.out.is_terminal)
 
-    async def work(producer: Producer) -> None:
-        if cli.as_json:
-            await _print_lines(cli, producer, interval_s if live else None)
-        elif live:
-            await _update_screen(cli, producer, interval_s)
-        else:
-            _print_once(cli.screen, await producer.overview())
-
+    show = cli.screen.json_line if cli.as_json else partial(_print_once, cli.screen)
     try:
-        cli.with_producer(work)
+        if not live:
+            cli.show(lambda producer: producer.overview(), show)
+        elif cli.as_json:
+            cli.with_producer(lambda producer: _print_lines(cli, producer, interval_s))
+        else:
+            cli.with_producer(lambda producer: _update_screen(cli, producer, interval_s))
     except KeyboardInterrupt:  # the usual end
         if signals.was_terminated():
             raise
 
 
-async def _print_lines(cli: CliContext, producer: Producer, interval_s: float | None) -> None:
+async def _print_lines(cli: CliContext, producer: Producer, interval_s: float) -> None:
     while True:
         cli.screen.json_line(await producer.overview())
-        if interval_s is None:
-            return
         await asyncio.sleep(interval_s)
 
 
@@ -85,9 +83,13 @@ async def _update_screen(cli: CliContext, producer: Producer, interval_s: float)
             try:
                 overview = await producer.overview()
             except QueueUnavailable as exc:
-                if previous is None:
+                note = Text(escape(f"{exc}; trying again"))
+                if isinstance(exc, ShardsUnavailable):
+                    live.update(Group(note, Text(""), render_overview(exc.partial, None)), refresh=True)
+                elif previous is None:
                     raise
-                live.update(Text(escape(f"{exc}; trying again")), refresh=True)
+                else:
+                    live.update(note, refresh=True)
             else:
                 live.update(render_overview(overview, previous), refresh=True)
                 previous = overview

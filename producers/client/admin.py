@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from producers.client.access_keys import AccessKeys
 from producers.client.batch_list import list_newest
-from producers.client.shard import Shard, run_on_all, shard_for
+from producers.client.shard import Shard, merge_all, run_on_all, shard_for
 from producers.client.users import UserAdmin
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing
@@ -26,7 +26,9 @@ from producers.transport.runner import execute, translate_errors
 class QueueAdmin(UserAdmin):
     """The methods of `Producer` that operate the queue.
 
-    Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat.
+    Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat. With several
+    shards of which some do not answer, that is a ShardsUnavailable: a pause holds in the others, and it has what
+    `paused`, `overview` and `trader_status` return for them.
 
     Attributes:
         access_keys: the access keys of the gateway.
@@ -85,8 +87,8 @@ class QueueAdmin(UserAdmin):
 
     async def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
-        return pauses.merge_pauses(
-            await run_on_all(self._shards, lambda shard: pauses.list_pauses(shard.keys), "listing pauses")
+        return await merge_all(
+            self._shards, lambda shard: pauses.list_pauses(shard.keys), pauses.merge_pauses, "listing pauses"
         )
 
     async def trader_status(self, trader_id: str) -> TraderStatus:
@@ -96,8 +98,8 @@ class QueueAdmin(UserAdmin):
             InvalidId: `trader_id` is not a valid ID.
         """
         action = f"reading trader {trader_id}"
-        return merge_trader_status(
-            await run_on_all(self._shards, lambda shard: trader_status(shard.keys, trader_id), action)
+        return await merge_all(
+            self._shards, lambda shard: trader_status(shard.keys, trader_id), merge_trader_status, action
         )
 
     async def batches(self, limit: int = 100, *, skip: int = 0, prefix: str = "") -> Listing[Progress]:
@@ -130,7 +132,7 @@ class QueueAdmin(UserAdmin):
 
     async def overview(self) -> Overview:
         """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""
-        return merge_overviews(await run_on_all(self._shards, lambda _: read_overview(), "reading the overview"))
+        return await merge_all(self._shards, lambda _: read_overview(), merge_overviews, "reading the overview")
 
     def _shards_of(self, scope: Scope) -> Sequence[Shard]:
         """Return the shards that a pause concerns."""

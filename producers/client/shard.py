@@ -11,13 +11,15 @@ from redis.asyncio import Redis
 from producers.contract.keyspace import Keyspace
 from producers.contract.shards import shard_of
 from producers.contract.validation import check_id
-from producers.errors import ProducerError, Refusal
+from producers.errors import ProducerError, Refusal, ShardsUnavailable
 from producers.transport.clients import keyspace_of
 from producers.transport.notifications import NotificationListener
 from producers.transport.plan import Plan, Step
 from producers.transport.redis_clock import RedisClock
-from producers.transport.runner import run_each, run_plan
+from producers.transport.runner import run_plan, try_each
+from producers.transport.shard_answers import answers_of_all
 
+M = TypeVar("M")
 T = TypeVar("T")
 ErrorKinds: TypeAlias = type[ProducerError] | tuple[type[ProducerError], ...]
 
@@ -66,8 +68,28 @@ async def run_on_all(shards: Sequence[Shard], make_plan: MakePlan[T], action: st
 
     Raises:
         QueueUnavailable: Redis did not answer, or refused a command.
+        ShardsUnavailable: that is so of some of the shards; the others ran their plans.
     """
-    return await run_each([(shard.redis, make_plan(shard)) for shard in shards], action)
+    if len(shards) == 1:
+        return [await run_plan(shards[0].redis, make_plan(shards[0]), action)]
+    answers = await try_each([(shard.redis, make_plan(shard)) for shard in shards], action)
+    return answers_of_all(dict(zip((shard.number for shard in shards), answers, strict=True)), action)
+
+
+async def merge_all(
+    shards: Sequence[Shard], make_plan: MakePlan[T], merge: Callable[[Sequence[T]], M], action: str
+) -> M:
+    """Run a plan on each of the shards, and return the results as one.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, or refused a command.
+        ShardsUnavailable: that is so of some of the shards; it has the merged results of the others.
+    """
+    try:
+        return merge(await run_on_all(shards, make_plan, action))
+    except ShardsUnavailable as exc:
+        exc.partial = merge(exc.answers)
+        raise
 
 
 async def run_where_found(

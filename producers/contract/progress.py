@@ -85,3 +85,11 @@ def merge_progress(parts: Sequence[Progress]) -> Progress:
         waits_for=last.waits_for or next((part.waits_for for part in parts if part.waits_for), None),
         retried_as=list(dict.fromkeys(batch_id for part in parts for batch_id in part.retried_as)),
     )
+
+
+def partial_progress(parts: Sequence[Progress]) -> Progress | None:
+    """Return the progress of a batch of which only these parts are known: it is not complete; None if there is none."""
+    if not parts:
+        return None
+    known = merge_progress(parts)
+    return msgspec.structs.replace(known, complete=False, finished_at_ms=None, eta_s=None)

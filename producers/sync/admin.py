@@ -19,7 +19,7 @@ from producers.queue.trader_status import TraderStatus, merge_trader_status, tra
 from producers.settings import ProducerSettings
 from producers.sync.access_keys import AccessKeys
 from producers.sync.batch_list import list_newest
-from producers.sync.shard import Shard, run_on_all, shard_for
+from producers.sync.shard import Shard, merge_all, run_on_all, shard_for
 from producers.sync.transport import execute, translate_errors
 from producers.sync.users import UserAdmin
 
@@ -27,7 +27,9 @@ from producers.sync.users import UserAdmin
 class QueueAdmin(UserAdmin):
     """The methods of `Producer` that operate the queue.
 
-    Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat.
+    Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat. With several
+    shards of which some do not answer, that is a ShardsUnavailable: a pause holds in the others, and it has what
+    `paused`, `overview` and `trader_status` return for them.
 
     Attributes:
         access_keys: the access keys of the gateway.
@@ -86,8 +88,8 @@ class QueueAdmin(UserAdmin):
 
     def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
-        return pauses.merge_pauses(
-            run_on_all(self._shards, lambda shard: pauses.list_pauses(shard.keys), "listing pauses")
+        return merge_all(
+            self._shards, lambda shard: pauses.list_pauses(shard.keys), pauses.merge_pauses, "listing pauses"
         )
 
     def trader_status(self, trader_id: str) -> TraderStatus:
@@ -97,7 +99,7 @@ class QueueAdmin(UserAdmin):
             InvalidId: `trader_id` is not a valid ID.
         """
         action = f"reading trader {trader_id}"
-        return merge_trader_status(run_on_all(self._shards, lambda shard: trader_status(shard.keys, trader_id), action))
+        return merge_all(self._shards, lambda shard: trader_status(shard.keys, trader_id), merge_trader_status, action)
 
     def batches(self, limit: int = 100, *, skip: int = 0, prefix: str = "") -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first, after the first `skip`; at most 10,000.
@@ -129,7 +131,7 @@ class QueueAdmin(UserAdmin):
 
     def overview(self) -> Overview:
         """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""
-        return merge_overviews(run_on_all(self._shards, lambda _: read_overview(), "reading the overview"))
+        return merge_all(self._shards, lambda _: read_overview(), merge_overviews, "reading the overview")
 
     def _shards_of(self, scope: Scope) -> Sequence[Shard]:
         """Return the shards that a pause concerns."""

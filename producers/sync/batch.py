@@ -10,9 +10,9 @@ from functools import partial
 from typing import Unpack
 
 from producers.contract.messages import JobResult, Outcome
-from producers.contract.progress import Progress, merge_progress
+from producers.contract.progress import Progress, merge_progress, partial_progress
 from producers.contract.validation import check_new_batch_id
-from producers.errors import BatchNotFound, ResultTimeout
+from producers.errors import BatchNotFound, ResultTimeout, ShardsUnavailable
 from producers.queue import batches
 from producers.queue.cancel import CancelReport
 from producers.queue.dead_letter_selection import RetryFilters, Selection
@@ -46,9 +46,13 @@ class Batch:
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
-            QueueUnavailable: Redis did not answer.
+            QueueUnavailable: Redis did not answer. A ShardsUnavailable has the progress in the other shards.
         """
-        return merge_progress([part for _, part in self._parts()])
+        try:
+            return merge_progress([part for _, part in self._parts()])
+        except ShardsUnavailable as exc:
+            exc.partial = partial_progress([part for part in exc.answers if isinstance(part, Progress)])
+            raise
 
     def results(self, after: str | None = None) -> ResultStream:
         """Iterate over the results in the order in which changes finish, until the batch is complete.

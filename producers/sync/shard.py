@@ -12,12 +12,14 @@ from redis import Redis
 from producers.contract.keyspace import Keyspace
 from producers.contract.shards import shard_of
 from producers.contract.validation import check_id
-from producers.errors import ProducerError, Refusal
-from producers.sync.transport import NotificationListener, run_each, run_plan
+from producers.errors import ProducerError, Refusal, ShardsUnavailable
+from producers.sync.transport import NotificationListener, run_plan, try_each
 from producers.transport.clients import keyspace_of
 from producers.transport.plan import Plan, Step
 from producers.transport.redis_clock import RedisClock
+from producers.transport.shard_answers import answers_of_all
 
+M = TypeVar("M")
 T = TypeVar("T")
 ErrorKinds: TypeAlias = type[ProducerError] | tuple[type[ProducerError], ...]
 
@@ -66,8 +68,26 @@ def run_on_all(shards: Sequence[Shard], make_plan: MakePlan[T], action: str) -> 
 
     Raises:
         QueueUnavailable: Redis did not answer, or refused a command.
+        ShardsUnavailable: that is so of some of the shards; the others ran their plans.
     """
-    return run_each([(shard.redis, make_plan(shard)) for shard in shards], action)
+    if len(shards) == 1:
+        return [run_plan(shards[0].redis, make_plan(shards[0]), action)]
+    answers = try_each([(shard.redis, make_plan(shard)) for shard in shards], action)
+    return answers_of_all(dict(zip((shard.number for shard in shards), answers, strict=True)), action)
+
+
+def merge_all(shards: Sequence[Shard], make_plan: MakePlan[T], merge: Callable[[Sequence[T]], M], action: str) -> M:
+    """Run a plan on each of the shards, and return the results as one.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, or refused a command.
+        ShardsUnavailable: that is so of some of the shards; it has the merged results of the others.
+    """
+    try:
+        return merge(run_on_all(shards, make_plan, action))
+    except ShardsUnavailable as exc:
+        exc.partial = merge(exc.answers)
+        raise
 
 
 def run_where_found(

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar, assert_never
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from producers.errors import ProducerError
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import keyspace_of
 from producers.transport.layout_check import with_layout_check
@@ -35,9 +36,9 @@ __all__ = [
     "pause",
     "pipelined",
     "run_blocking",
-    "run_each",
     "run_plan",
     "translate_errors",
+    "try_each",
     "wait_for",
 ]
 
@@ -66,13 +67,16 @@ def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         return execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
 
 
-def run_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> list[T]:
-    """Run plans one after the other, each on its client, as `run_plan` does. Return their results in the given order.
+def try_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> list[T | ProducerError]:
+    """Run plans one after the other, each on its client, as `run_plan` does. Return their results or errors."""
 
-    Raises:
-        QueueUnavailable: as `run_plan`.
-    """
-    return [run_plan(redis, plan, action) for redis, plan in plans]
+    def tried(redis: Redis, plan: Plan[T] | Step[T]) -> T | ProducerError:
+        try:
+            return run_plan(redis, plan, action)
+        except ProducerError as exc:
+            return exc
+
+    return [tried(redis, plan) for redis, plan in plans]
 
 
 def check_shards(redis: Redis) -> None:
@@ -181,11 +185,7 @@ def pipelined(
 
 
 def iter_any(items: Iterable[T] | AsyncIterable[T]) -> Iterator[T]:
-    """Iterate over items.
-
-    Raises:
-        TypeError: they are an asynchronous iterable.
-    """
+    """Iterate over items; an asynchronous iterable raises TypeError."""
     if isinstance(items, AsyncIterable):
         raise TypeError("an asynchronous iterable needs the asynchronous producers.Producer")
     return iter(items)

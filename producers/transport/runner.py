@@ -46,18 +46,16 @@ async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         return await execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
 
 
-async def run_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> list[T]:
-    """Run plans at the same time, each on its client, as `run_plan` does. Return their results in the given order.
+async def try_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> list[T | ProducerError]:
+    """Run plans at the same time, each on its client, as `run_plan` does. Return when all have ended.
 
-    Raises:
-        QueueUnavailable: as `run_plan`, when all have ended.
+    Returns:
+        The result of each, or its error, in the given order.
     """
-    if len(plans) == 1:
-        return [await run_plan(*plans[0], action)]
     found = await asyncio.gather(*(run_plan(redis, plan, action) for redis, plan in plans), return_exceptions=True)
-    results: list[T] = []
+    results: list[T | ProducerError] = []
     for result in found:
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not isinstance(result, ProducerError):
             raise result
         results.append(result)
     return results

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import pytest
 from redis.crc import key_slot
 
 from ops.redis_cluster import ClusterSetup, redis_cluster
-from producers import Producer, ProducerSettings
+from ops.slot_moves import other_primary
+from producers import Producer, ProducerSettings, ShardsUnavailable
 from producers.contract.shards import shard_keyspaces, shard_of
+from producers.gateway.calls.reading import read_queue
 from producers.monitor import doctor
 from producers.monitor.checks import CheckStatus
 from producers.sync import Producer as PlainProducer
 from tests.support.changes import change, setting
+from tests.support.copytrade import Copytrade
 
 SHARDS = 3
 USERS = [str(1000 + number) for number in range(600)]
@@ -27,6 +31,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSetup]:
     """The cluster of these tests."""
     with redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def moving(cluster: ClusterSetup) -> Iterator[int]:
+    """The number of a shard whose slot is being moved key by key, so that its calls are refused."""
+    slot = key_slot(KEYSPACES[1].tag.encode())
+    owner = cluster.owner(slot)
+    target = other_primary(cluster, slot)
+    cluster.command(owner, "CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.node_id(target))
+    yield 1
+    cluster.command(owner, "CLUSTER", "SETSLOT", slot, "STABLE")
 
 
 @pytest.fixture
@@ -97,3 +112,46 @@ async def test_the_sync_producer_and_the_doctor_reach_all_primaries(
     tags = ["{copytrade}", *(keys.tag for keys in KEYSPACES)]
     assert [tag for tag in tags if f"{tag} (slot {key_slot(tag.encode())})" not in places] == []
     assert not any("shard" in check.detail for check in checks if check.name != "layout")
+
+
+@pytest.mark.usefixtures("moving")
+async def test_what_a_shard_refuses_the_others_do(settings: ProducerSettings) -> None:
+    """The error names them, and has what they say; the doctors and the health of the gateway tell the same."""
+    at_once = msgspec.structs.replace(settings, redis_wait_s=0.0)
+    done = "done in shards 0, 2, not confirmed by shard 1: the queue's slot is being moved"
+
+    def pause() -> None:
+        with PlainProducer.connect(settings=at_once) as plain:
+            plain.pause(everything=True)
+
+    async with Producer.connect(settings=at_once) as producer:
+        for call in (asyncio.to_thread(pause), producer.pause(trader_id="t9")):
+            with pytest.raises(ShardsUnavailable, match=done):
+                await call
+        with pytest.raises(ShardsUnavailable, match=done) as listing:
+            await producer.paused()
+        with pytest.raises(ShardsUnavailable, match=done) as batch:
+            await producer.batch("july").progress()
+        health = await read_queue(producer)
+    checks = await doctor.diagnose(settings)
+
+    assert {pause.kind for pause in listing.value.partial} == {"everything", "trader"}
+    assert batch.value.partial is None or not batch.value.partial.complete
+    assert (health.reasons, [*health.degraded]) == ({}, ["shard 1"])
+    assert [check.detail.partition(":")[0] for check in checks if "moved" in check.detail] == [
+        f"shard 1, {KEYSPACES[1].tag} (slot {key_slot(KEYSPACES[1].tag.encode())})"
+    ]
+    assert len([check for check in checks if check.name == "cluster"]) == SHARDS + 1
+
+
+@pytest.mark.usefixtures("moving")
+def test_the_command_line_prints_what_the_others_say(cluster: ClusterSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it ends with the error."""
+    monkeypatch.setenv("COPYTRADE_SHARDS", str(SHARDS))
+    copytrade = Copytrade(cluster.dsn)
+
+    assert "not confirmed by shard 1" in copytrade.error("pause", "--everything", status=3)
+    for words, shown in ((("paused",), "everything"), (("top", "--once"), "in flight")):
+        result = copytrade(*words, status=3)
+        assert shown in result.stdout
+        assert "not confirmed by shard 1" in result.stderr
