@@ -202,12 +202,12 @@ GROUPS: dict[str, tuple[Panel, ...]] = {
             (Query(f"sum by (kind) (rate(copytrade_redis_errors_total{RATE}))", "{{kind}}"),),
         ),
         Panel(
-            "Shards that are not served",
+            "Shards that workers do not reach",
             Unit.COUNT,
-            "In which workers claim nothing, with the home of several shards. Without shards: 1 if Redis is away.",
+            "They claim nothing there. The home of several shards counts, too. Without shards: 1 while Redis is away.",
             (
-                Query("max(copytrade_shards_unserved)", "by a worker"),
-                Query("min(copytrade_shards_unserved)", "by any worker"),
+                Query("max(copytrade_shards_unserved)", "the worst worker"),
+                Query("min(copytrade_shards_unserved)", "every worker"),
             ),
         ),
         Panel(
