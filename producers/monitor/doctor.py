@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import msgspec
@@ -15,8 +16,9 @@ from producers.monitor.checks import Check, CheckStatus, fail, merge_checks, ok
 from producers.monitor.cluster_checks import check_cluster, check_unserved
 from producers.monitor.merged_overview import merge_overviews
 from producers.monitor.overview import read_overview
+from producers.monitor.overview_types import Overview
 from producers.monitor.permissions import may_run
-from producers.monitor.queue_checks import check_layout, check_queue
+from producers.monitor.queue_checks import check_layout, check_queue, needs_second_look
 from producers.monitor.redis_checks import Info
 from producers.monitor.servers import HOME, Keyspaces, Server, servers_of
 from producers.queue.migration import MigrationReport, survey
@@ -29,6 +31,9 @@ from producers.transport.shards import Shards, open_shards
 
 ROUND_TRIPS = 3
 """The first may include connecting, and any may be delayed, so the fastest is the one that is checked."""
+
+SECOND_LOOK_S = 1.0
+"""The time between two looks at lanes that wait for no reason that one look shows: for the rates of the egresses."""
 
 
 async def diagnose(settings: ProducerSettings | None = None, *, dsn: str | None = None) -> list[Check]:
@@ -160,12 +165,22 @@ async def _queue(keyspaces: Keyspaces) -> list[Check]:
     layout = await _layout(keyspaces)
     if layout.status is CheckStatus.FAIL:
         return [layout]
+    earlier = None
     try:
-        parts = await keyspaces.ask(lambda client: execute(client, read_overview()))
+        overview = await _overview(keyspaces)
+        if overview is not None and needs_second_look(overview):
+            await asyncio.sleep(SECOND_LOOK_S)
+            earlier, overview = overview, await _overview(keyspaces)
     except ResponseError as exc:
         return [redis_checks.check_scripts(str(exc))]
-    of_queue = check_queue(merge_overviews([*parts.values()])) if parts else []
+    of_queue = [] if overview is None else check_queue(overview, earlier)
     return [redis_checks.check_scripts(None), layout, *of_queue]
+
+
+async def _overview(keyspaces: Keyspaces) -> Overview | None:
+    """Return the overview of the shards that answer; None if none does."""
+    parts = await keyspaces.ask(lambda client: execute(client, read_overview()))
+    return merge_overviews([*parts.values()]) if parts else None
 
 
 async def _layout(keyspaces: Keyspaces) -> Check:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from producers.contract.layout import LAYOUT
 from producers.contract.messages import THROTTLED
 from producers.contract.wording import plural
-from producers.monitor.checks import Check, fail, ok, warn
+from producers.monitor.checks import Check, CheckStatus, fail, ok, warn
 from producers.monitor.overview_types import EgressStatus, Overview
 from producers.monitor.worker_info import WorkerInfo
 from producers.queue.breaker import FAILING
@@ -26,17 +26,31 @@ BUSY_SHARE = 0.9
 LIMIT_REACHED_S = 0.1
 """The backlog (the burst) of an egress whose limit is used up; below the limit its backlog is one slot."""
 
+LIMIT_SHARE = 0.7
+"""From this share of its rate on, an egress sends at its limit. Workers take slots in runs, and what the rate leaves
+between them is no sign of free room."""
+
 MAX_NAMES = 5
 
 _THROTTLED_HINT = "wait; if it happens again, lower COPYTRADE_EGRESS_RATE_PER_S"
 
 
-def check_queue(overview: Overview) -> list[Check]:
-    """Return all checks of an overview."""
+def needs_second_look(overview: Overview) -> bool:
+    """Return whether lanes wait beside workers that look free: the backlog of an egress at its limit comes and goes."""
+    return bool(overview.workers) and _lanes(overview, None).status is not CheckStatus.OK
+
+
+def check_queue(overview: Overview, earlier: Overview | None = None) -> list[Check]:
+    """Return all checks of an overview.
+
+    Args:
+        overview: the queue now.
+        earlier: an overview of a second or so before, for the rates of its egresses; None if there is none.
+    """
     return [
         _workers(overview),
         *(_egress(egress, overview) for egress in overview.egresses),
-        _lanes(overview),
+        _lanes(overview, earlier),
         _pauses(overview),
         _dead_letters(overview),
         _rejected_keys(overview),
@@ -128,14 +142,14 @@ def _breaker_hint(open_reason: str) -> str:
     return "the keys of many users were rejected at once: check the egress's address, the clock and the keys' source"
 
 
-def _lanes(overview: Overview) -> Check:
+def _lanes(overview: Overview, earlier: Overview | None) -> Check:
     oldest_s = max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s)
     waiting = overview.interactive.users + overview.bulk.users
     detail = f"{plural(waiting, 'user')} scheduled, {_due(overview)} due"
     if oldest_s <= LATE_S:
         return ok("lanes", detail)
     late = f"{detail}; the first has waited {oldest_s:.0f} s"
-    reason = _reason_to_wait(overview)
+    reason = _reason_to_wait(overview, earlier)
     if reason is not None:
         return ok("lanes", f"{late}: {reason}")
     if not overview.workers:
@@ -153,16 +167,25 @@ def _lanes(overview: Overview) -> Check:
     return warn("lanes", f"{late}, while workers have free job slots", hint)
 
 
-def _reason_to_wait(overview: Overview) -> str | None:
+def _reason_to_wait(overview: Overview, earlier: Overview | None) -> str | None:
     """Return the expected reason why due lanes wait; None if an egress could send."""
     if any(pause.kind == "everything" for pause in overview.pauses):
         return "everything is paused"
     egresses = [egress for egress in overview.egresses if egress.workers]
     if egresses and all(egress.paused or egress.hold_s > 0 or egress.trouble for egress in egresses):
         return "every egress is paused, held or failing"
-    if any(egress.backlog_s >= LIMIT_REACHED_S for egress in egresses):
+    if any(egress.backlog_s >= LIMIT_REACHED_S or _is_at_limit(egress, overview, earlier) for egress in egresses):
         return "the limit of the egress is used up"
     return None
+
+
+def _is_at_limit(egress: EgressStatus, overview: Overview, earlier: Overview | None) -> bool:
+    """Return whether an egress has sent at its limit since an earlier overview."""
+    if earlier is None or egress.rate_per_s is None or overview.at_ms <= earlier.at_ms:
+        return False
+    before = next((one.requests for one in earlier.egresses if one.name == egress.name), 0)
+    sent_per_s = (egress.requests - before) / (overview.at_ms - earlier.at_ms) * 1000
+    return sent_per_s >= egress.rate_per_s * LIMIT_SHARE
 
 
 def _pauses(overview: Overview) -> Check:

@@ -9,7 +9,7 @@ import pytest
 
 from producers.monitor.checks import Check, CheckStatus
 from producers.monitor.overview_types import rates_per_s
-from producers.monitor.queue_checks import LATE_S, check_queue
+from producers.monitor.queue_checks import LATE_S, check_queue, needs_second_look
 from producers.queue.pauses import Pause, ScopeKind
 from tests.support.overviews import NOW_MS, egress, load, overview, worker
 
@@ -141,6 +141,27 @@ def test_a_user_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], r
 
     assert check.status is CheckStatus.OK
     assert check.detail.endswith(reason)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(95, CheckStatus.OK), (20, CheckStatus.WARN), (-500, CheckStatus.WARN)])
+def test_an_egress_that_sends_at_its_limit_is_a_reason_to_wait_whatever_its_backlog_is_now(
+    sent: int, status: CheckStatus
+) -> None:
+    """Its backlog comes and goes as workers take slots in runs; its rate over a second does not."""
+    earlier = overview(bulk=LATE, egresses=[egress(requests=500)])
+    now = overview(at_ms=NOW_MS + 1000, bulk=LATE, egresses=[egress(requests=500 + sent)])
+
+    (check,) = [check for check in check_queue(now, earlier) if check.name == "lanes"]
+
+    assert needs_second_look(earlier)
+    assert check.status is status
+
+
+def test_one_look_is_enough_where_it_shows_a_reason_or_nobody_could_send() -> None:
+    """The doctor does not wait for a second one."""
+    assert not needs_second_look(overview())
+    assert not needs_second_look(overview(bulk=LATE, **paused("everything")))
+    assert not needs_second_look(overview(bulk=LATE, **NOBODY))
 
 
 def test_a_hold_of_another_egress_does_not_excuse_a_waiting_user() -> None:
