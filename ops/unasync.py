@@ -4,7 +4,8 @@
     python -m ops.unasync --check   exit with 1 if one of them is not current
 
 Each module is copied, words are replaced one by one in code and docstrings, and ruff sorts and formats the result.
-`producers/sync/transport.py` and `doctor.py` are written by hand: they have what asyncio and threads do differently.
+`transport.py`, `first_found.py` and `doctor.py` there are written by hand: they have what asyncio and threads do
+differently.
 The way of httpcore's `scripts/unasync.py`.
 """
 
@@ -23,6 +24,7 @@ HEADER = "# Generated from producers/client/{name} by `python -m ops.unasync`: c
 SUBSTITUTIONS = [
     (r"redis\.asyncio", "redis"),
     (r"producers\.client", "producers.sync"),
+    (r"producers\.transport\.first_found", "producers.sync.first_found"),
     (r"producers\.transport\.(notifications|pipeline|runner|waiting)", "producers.sync.transport"),
     (r"async (def|for|with) ", r"\1 "),
     (r"await ", ""),

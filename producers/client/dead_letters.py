@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from producers.client.dead_letter_listing import DeadLetterListing, newest_page
-from producers.client.shard import Shard, run_on_all, run_where_found
+from producers.client.shard import Shard, run_on_all, run_until_found, run_where_found
 from producers.contract.messages import Outcome
 from producers.errors import DeadLetterNotFound
 from producers.queue import dead_letters
@@ -102,10 +102,10 @@ class DeadLetters:
             QueueUnavailable: Redis did not answer.
         """
         action = f"reading dead letter {job_id}"
-        found = await run_where_found(
+        _, letter = await run_until_found(
             self._shards, lambda shard: dead_letters.get(shard.keys, job_id), action, DeadLetterNotFound
         )
-        return found[0][1]
+        return letter
 
     async def newest_us(self) -> float | None:
         """Return when the newest dead letter ended, Unix microseconds on Redis's clock; None if there is none.

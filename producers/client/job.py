@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from producers.client.shard import Shard, run_on_all, run_where_found
+from producers.client.shard import Shard, run_until_found
 from producers.contract.messages import JobResult
 from producers.errors import JobNotFound, ResultTimeout
 from producers.logs import ClientEvent, log_fields
@@ -66,12 +66,14 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer.
         """
-        found = await run_on_all(
+        _, status = await run_until_found(
             self._shards,
             lambda shard: jobs.fetch_status(shard.keys, self.job_id),
             f"reading change {self.job_id}",
+            JobNotFound,
+            lambda status: status.state is not JobState.NOT_FOUND,
         )
-        return next((status for status in found if status.state is not JobState.NOT_FOUND), found[0])
+        return status
 
     async def details(self) -> JobDetails:
         """Return all that is known of the change: its status, what it sets, its attempts so far, and its deadline.
@@ -80,10 +82,14 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer.
         """
-        found = await run_on_all(
-            self._shards, lambda shard: fetch_details(shard.keys, self.job_id), f"reading change {self.job_id}"
+        _, details = await run_until_found(
+            self._shards,
+            lambda shard: fetch_details(shard.keys, self.job_id),
+            f"reading change {self.job_id}",
+            JobNotFound,
+            lambda details: details.status.state is not JobState.NOT_FOUND,
         )
-        return next((details for details in found if details.status.state is not JobState.NOT_FOUND), found[0])
+        return details
 
     async def cancel(self) -> Cancellation:
         """Cancel the change if it is queued; its outcome is then `cancelled`.
@@ -95,12 +101,13 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
-        found = await run_on_all(
+        _, cancellation = await run_until_found(
             self._shards,
             lambda shard: cancel_job(shard.keys, self.job_id, result_ttl_ms=self._settings.result_ttl_ms),
             f"cancelling change {self.job_id}",
+            JobNotFound,
+            lambda cancellation: cancellation is not Cancellation.NOT_FOUND,
         )
-        cancellation = next((each for each in found if each is not Cancellation.NOT_FOUND), Cancellation.NOT_FOUND)
         if cancellation is Cancellation.CANCELLED:
             log.debug("change %s is cancelled", self.job_id, extra=log_fields(ClientEvent.CANCELLED, job=self.job_id))
         return cancellation
@@ -109,13 +116,13 @@ class Job:
         """Return the shard that has the change: one that was found by its ID may be in any."""
         if len(self._shards) == 1:
             return self._shards[0]
-        found = await run_where_found(
+        shard, _ = await run_until_found(
             self._shards,
             lambda shard: jobs.fetch_result(shard.keys, self.job_id),
             f"reading change {self.job_id}",
             JobNotFound,
         )
-        return found[0][0]
+        return shard
 
     async def _fetch_result(self, shard: Shard) -> JobResult | None:
         return await run_plan(shard.redis, jobs.fetch_result(shard.keys, self.job_id), f"reading change {self.job_id}")

@@ -13,6 +13,7 @@ from producers.contract.shards import shard_of
 from producers.contract.validation import check_id
 from producers.errors import ProducerError, Refusal, ShardsUnavailable
 from producers.transport.clients import keyspace_of
+from producers.transport.first_found import run_until
 from producers.transport.notifications import NotificationListener
 from producers.transport.plan import Plan, Step
 from producers.transport.redis_clock import RedisClock
@@ -121,6 +122,49 @@ async def run_where_found(
         kinds = missing if isinstance(missing, tuple) else (missing,)
         raise next(error for kind in kinds for error in errors if isinstance(error, kind))
     return found
+
+
+async def run_until_found(
+    shards: Sequence[Shard],
+    make_plan: MakePlan[T],
+    action: str,
+    missing: ErrorKinds,
+    is_found: Callable[[T], bool] = lambda _: True,
+) -> tuple[Shard, T]:
+    """Run a plan that looks for what is in one of the shards. Return its result there, with the shard.
+
+    A shard that is away holds up nobody whose thing another one has.
+
+    Args:
+        shards: where to look.
+        make_plan: returns the plan.
+        action: what the caller is doing, for the error message.
+        missing: the error, or the errors, that mean that a shard does not have it.
+        is_found: whether a result means that the shard has it. If there is no other result, the first is returned.
+
+    Raises:
+        QueueUnavailable: a shard did not answer, and no other has it.
+        ProducerError: no shard has it: what the first one raised that is of `missing`.
+    """
+    if len(shards) == 1:
+        return shards[0], await run_plan(shards[0].redis, make_plan(shards[0]), action)
+
+    def has_it(answer: T | _Missing) -> bool:
+        return not isinstance(answer, _Missing) and is_found(answer)
+
+    def plan(shard: Shard) -> Plan[T | _Missing]:
+        return (yield from _or_missing(make_plan(shard), missing))
+
+    answers = await run_until([(shard.redis, plan(shard)) for shard in shards], has_it, action)
+    for place, answer in answers.items():
+        if not isinstance(answer, _Missing | ProducerError) and is_found(answer):
+            return shards[place], answer
+    by_number = {shards[place].number: answer for place, answer in answers.items()}
+    others: list[T | _Missing] = answers_of_all(by_number, action)
+    for other in others:
+        if isinstance(other, _Missing):
+            raise other.error
+    return shards[0], next(other for other in others if not isinstance(other, _Missing))
 
 
 async def find_refused(

@@ -23,7 +23,7 @@ from producers.queue.replay import replay
 from producers.queue.resubmission import ReplayReport
 from producers.settings import ProducerSettings
 from producers.sync.dead_letter_listing import DeadLetterListing, newest_page
-from producers.sync.shard import Shard, run_on_all, run_where_found
+from producers.sync.shard import Shard, run_on_all, run_until_found, run_where_found
 from producers.tracing import open_tracing
 
 
@@ -99,10 +99,10 @@ class DeadLetters:
             QueueUnavailable: Redis did not answer.
         """
         action = f"reading dead letter {job_id}"
-        found = run_where_found(
+        _, letter = run_until_found(
             self._shards, lambda shard: dead_letters.get(shard.keys, job_id), action, DeadLetterNotFound
         )
-        return found[0][1]
+        return letter
 
     def newest_us(self) -> float | None:
         """Return when the newest dead letter ended, Unix microseconds on Redis's clock; None if there is none.

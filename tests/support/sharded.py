@@ -10,10 +10,20 @@ from redis.asyncio import Redis
 from producers import Outcome, SettingsChange
 from producers.contract.keyspace import unescape
 from producers.contract.shards import shard_of
+from producers.transport.clients import keyspace_of
+from producers.transport.dsn import open_redis
+from producers.transport.shards import Client, Shards
 from tests.support.lanes import Lanes
 from worker.queue.claims import Claim, Settled
 
 SHARDS = 4
+
+
+def with_first_at(clients: Shards[Client], dsn: str, *, timeout_s: float = 5) -> Shards[Client]:
+    """Return clients that look for their first shard elsewhere: it is away there."""
+    first = clients.clients[0]
+    away = open_redis(dsn, type(first), keyspace=keyspace_of(first), timeout_s=timeout_s)
+    return Shards(clients.home, (away, *clients.clients[1:]))
 
 
 class ShardedLanes:
