@@ -24,7 +24,7 @@ from producers.monitor.servers import HOME, Keyspaces, Server, servers_of
 from producers.queue.migration import MigrationReport, survey
 from producers.settings import ProducerSettings, redact_dsn
 from producers.transport.clients import keyspace_of
-from producers.transport.commands import EXISTS
+from producers.transport.commands import EXISTS, GET
 from producers.transport.explain import explain
 from producers.transport.runner import execute
 from producers.transport.shards import Shards, open_shards
@@ -184,7 +184,7 @@ async def _overview(keyspaces: Keyspaces) -> Overview | None:
 
 
 async def _layout(keyspaces: Keyspaces) -> Check:
-    """Check the layout of each shard, and their number, which the home has."""
+    """Check the layout of each shard, and their number, which the home and each shard say."""
     surveys = await keyspaces.ask(_survey)
     found = [check_layout(report) for report in surveys.values()]
     if HOME in keyspaces.parts:
@@ -194,6 +194,10 @@ async def _layout(keyspaces: Keyspaces) -> Check:
             is_new = at_home.layout == LAYOUT and not is_there
             check = sound if is_new else check_layout(at_home, keys.mark)
             found.insert(0, sound if check.status is CheckStatus.OK else check)
+        for name, number in (await keyspaces.ask(_number)).items():
+            if number.isdecimal():
+                check = check_layout(msgspec.structs.replace(surveys[name], layout=f"{LAYOUT}/{number}"), keys.mark)
+                found.insert(0, sound if check.status is CheckStatus.OK else check)
     unknown = ok("layout", "unknown: no keyspace tells it")
     return max(found, key=lambda check: list(CheckStatus).index(check.status), default=unknown)
 
@@ -206,3 +210,9 @@ async def _survey_home(client: Redis) -> tuple[MigrationReport, bool]:
     """Return what is in the home, and whether its layout is stored."""
     is_there = await execute(client, EXISTS(keyspace_of(client).layout))
     return await _survey(client), is_there > 0
+
+
+async def _number(client: Redis) -> str:
+    """Return how many shards there are, as a shard says; "" if it does not say."""
+    number = await execute(client, GET(keyspace_of(client).shards))
+    return (number or b"").decode(errors="replace")

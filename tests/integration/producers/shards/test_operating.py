@@ -119,10 +119,15 @@ async def test_the_doctor_looks_at_every_shard(producer: Producer, clients: Shar
     await enqueue_for_all(producer)
     found = {check.name: check for check in await doctor.checks(clients, ProducerSettings())}
     alone = {check.name: check for check in await doctor.checks(clients.home, ProducerSettings())}
+    await clients.home.delete(keyspace_of(clients.home).layout)
+    await clients.clients[1].set(keyspace_of(clients.clients[1]).shards, "3")
+    other = {check.name: check for check in await doctor.checks(clients, ProducerSettings())}
 
     assert (found["layout"].status, found["layout"].detail) == (CheckStatus.OK, f"2, over {SHARDS} shards")
     assert "12 users are due" in found["workers"].detail
     assert alone["layout"].status is CheckStatus.FAIL
+    assert other["layout"].status is CheckStatus.FAIL
+    assert "COPYTRADE_SHARDS=3" in other["layout"].hint
     assert f"COPYTRADE_SHARDS={SHARDS}" in alone["layout"].hint
 
 
