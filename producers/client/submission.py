@@ -21,10 +21,18 @@ log = logging.getLogger(__name__)
 
 
 async def submit_steps(
-    chunked: ChunkedSubmission, items: AsyncIterator[Any]
+    shards: Sequence[Shard], chunked: ChunkedSubmission, items: AsyncIterator[Any]
 ) -> AsyncIterator[tuple[Chunk, RunScript[list[int]]]]:
-    """Yield the chunks of the items, each with the step that submits it."""
+    """Yield the chunks of the items, each with the step that submits it.
+
+    Raises:
+        RedisError: a shard that items go to did not say its time; it is asked before its first item.
+        LayoutMismatch: as `now_ms_of`.
+    """
     async for item in items:
+        shard = shards[chunked.shard_of(item)]
+        if not shard.clock.known:
+            await now_ms_of(shard)
         chunk = chunked.add(item)
         if chunk is not None:
             yield chunk, chunked.step(chunk)

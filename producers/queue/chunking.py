@@ -112,11 +112,15 @@ class ChunkedSubmission:
     def __post_init__(self) -> None:
         self._parts = [ShardChunks(number) for number in range(self.shards)]
 
+    def shard_of(self, item: Any) -> int:
+        """Return the number of the shard that an item goes to; that of one without a user may be any."""
+        return shard_of(item_user_id(item) or "", self.shards) if self.shards > 1 else 0
+
     def add(self, item: Any) -> Chunk | None:
-        """Add an item; return the chunk that it completes, if any."""
+        """Add an item; return the chunk that it completes, if any. The clock of its shard must be known."""
         index = self.item_count
         self.item_count += 1
-        part = self._parts[shard_of(item_user_id(item) or "", self.shards) if self.shards > 1 else 0]
+        part = self._parts[self.shard_of(item)]
         entry = None
         try:
             parsed = self.parser(index, item)

@@ -210,10 +210,8 @@ class Enqueuer:
         sending = tracing.send_batch(batch_id, lambda: chunked.item_count) if batch_id else tracing.send_many()
         doubt = "the last chunks may or may not be accepted"
         with sending as chunked.sending, translate_errors(doubt, if_refused=chunked.describe_accepted):
-            for shard in self._shards:
-                now_ms_of(shard)
             clients = [shard.redis for shard in self._shards]
-            steps = submit_steps(chunked, items)
+            steps = submit_steps(self._shards, chunked, items)
             with closing(pipelined(clients, steps, in_flight=in_flight)) as replies:
                 for chunk, reply in replies:
                     self._shards[chunk.shard].clock.update(reply[0])

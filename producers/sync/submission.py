@@ -21,9 +21,19 @@ from producers.transport.plan import RunScript
 log = logging.getLogger(__name__)
 
 
-def submit_steps(chunked: ChunkedSubmission, items: Iterator[Any]) -> Iterator[tuple[Chunk, RunScript[list[int]]]]:
-    """Yield the chunks of the items, each with the step that submits it."""
+def submit_steps(
+    shards: Sequence[Shard], chunked: ChunkedSubmission, items: Iterator[Any]
+) -> Iterator[tuple[Chunk, RunScript[list[int]]]]:
+    """Yield the chunks of the items, each with the step that submits it.
+
+    Raises:
+        RedisError: a shard that items go to did not say its time; it is asked before its first item.
+        LayoutMismatch: as `now_ms_of`.
+    """
     for item in items:
+        shard = shards[chunked.shard_of(item)]
+        if not shard.clock.known:
+            now_ms_of(shard)
         chunk = chunked.add(item)
         if chunk is not None:
             yield chunk, chunked.step(chunk)

@@ -1,4 +1,4 @@
-"""Calls for a change by its ID alone, while a shard that does not have it is away."""
+"""Calls that need only some of the shards, while another one is away."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ async def test_a_change_in_another_shard_is_found_while_one_hangs(hanging: Produ
     assert cancellation is Cancellation.CANCELLED
     assert result.outcome is Outcome.REJECTED
     assert letter.job_id == "first"
+
+
+async def test_many_changes_are_enqueued_while_a_shard_that_gets_none_hangs(hanging: Producer) -> None:
+    """Its clock is not asked."""
+    async with asyncio.timeout(HANGS_S / 10):
+        report = await hanging.enqueue_many([change(HERE), change(HERE_TOO)])
+
+    assert (len(report.jobs), report.refused) == (2, [])
 
 
 async def test_whether_a_change_is_in_the_shard_that_is_away_is_not_known(
