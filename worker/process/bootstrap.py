@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from producers.errors import LayoutMismatch, SettingsError
-from producers.monitor.redis_checks import is_cluster
+from producers.errors import SettingsError
 from producers.tracing import OFF, open_tracing
-from producers.transport.clients import follows_cluster, keyspace_of
-from producers.transport.commands import EXISTS
 from producers.transport.explain import describe, explain
-from producers.transport.explanations import CLUSTER, DSN
-from producers.transport.layout_check import with_layout_check
-from producers.transport.runner import check_shards, execute
+from producers.transport.explanations import DSN
 from producers.transport.shards import Shards
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
@@ -29,12 +24,11 @@ from worker.exchange.clock import ExchangeClock
 from worker.exchange.connections import check_local_address
 from worker.exchange.egress_slot import EgressSlots
 from worker.exchange.time_sync import synchronize
-from worker.logs import Event, log_fields
 from worker.metrics import WorkerMetrics
-from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
 from worker.process.dispatching import ShardDispatch
 from worker.process.shared import Shared
+from worker.process.start_check import check_redis
 from worker.queue.claim import Claimer
 from worker.queue.egress_share import EgressShare, WholeEgress
 from worker.queue.egress_shares import EgressShares
@@ -66,7 +60,7 @@ async def open_dispatchers(
     Raises:
         SettingsError: this Redis will not serve a worker, whatever time passes.
     """
-    await _check_redis(shards, availability)
+    await check_redis(shards, availability)
     if settings.egress_bind is not None:
         check_local_address(settings.egress_bind)
     exchange = ExchangeClient(
@@ -91,7 +85,7 @@ async def open_dispatchers(
 
     async def set_exchange_clock() -> None:
         if shares is not None:
-            await shares.ask()
+            await shares.ask_or_fail()
         owned: list[EgressShare] = [WholeEgress(pacing) if shares is None else shares.of(n) for n in range(count)]
         parts = list(zip(shards.clients, owned, strict=True))
         slots = EgressSlots(parts, clock=clock, egress=settings.egress, pacing=pacing)
@@ -154,39 +148,6 @@ async def _open_session(session: Session, availability: RedisAvailability, *, mu
         availability.failed(RENEWAL, exc)
 
 
-async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> None:
-    """Check the server, the layout and the number of shards, before anything is written or sent.
-
-    The number is checked in the home, and in each shard that answers.
-
-    Raises:
-        SettingsError: this Redis will not serve a worker, whatever time passes.
-    """
-    info = await availability.retry_until_up(lambda: _read_info(shards.home), "the start", is_starting=True)
-    if is_cluster(info) and not follows_cluster(shards.home):
-        raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
-    for warning in startup_warnings(info):
-        log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
-    try:
-        await availability.retry_until_up(lambda: _check_home(shards.home), "the start", is_starting=True)
-        for shard in shards.clients:
-            with suppress(RedisError, OSError):  # opening its session tells of it
-                await check_shards(shard)
-    except LayoutMismatch as exc:
-        raise SettingsError(str(exc)) from exc
-
-
-async def _check_home(home: Redis) -> None:
-    """Check the number of shards in the home; where there are none, its layout.
-
-    Raises:
-        LayoutMismatch: the queue has another number of shards, or another version wrote it.
-    """
-    await check_shards(home)
-    keys = keyspace_of(home)
-    await execute(home, with_layout_check(home.connection_pool, keys, EXISTS(keys.layout)))
-
-
 def _attempt_types(settings: WorkerSettings) -> tuple[type[AttemptRunner], type[Settler]]:
     """Return the runner of attempts and the settler: with spans around them if tracing is on."""
     if open_tracing(settings) is OFF:
@@ -194,17 +155,3 @@ def _attempt_types(settings: WorkerSettings) -> tuple[type[AttemptRunner], type[
     from worker.attempt.tracing import TracedAttemptRunner, TracedSettler  # noqa: PLC0415 - OpenTelemetry is optional
 
     return TracedAttemptRunner, TracedSettler
-
-
-async def _read_info(redis: Redis) -> dict[str, Any]:
-    """Return the reply to INFO; an empty dict if the server or the ACL does not allow the command."""
-    try:
-        info: dict[str, Any] = await redis.info()
-    except ResponseError as exc:
-        log.info(
-            "Redis does not allow INFO (%s), so its configuration is not checked; run: copytrade doctor",
-            exc,
-            extra=log_fields(Event.UNSAFE_REDIS),
-        )
-        return {}
-    return info

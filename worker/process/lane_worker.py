@@ -124,7 +124,6 @@ class LaneWorker(ControlQueueWorker):
                 self._resources.push_async_callback(client.aclose)
         monitored = self._monitoring.serve(self._presence.version, self._presence.name)
         await self._resources.enter_async_context(monitored)
-        await self._availability.retry_until_up(self.pool.ping, "the start", is_starting=True)
         self.ctx["redis"] = self.pool
         await self._start_dispatching()
         async for _ in poll(self.poll_delay_s):

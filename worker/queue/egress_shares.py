@@ -91,7 +91,7 @@ class EgressShares:
     async def run(self) -> None:
         """Ask in each epoch, until cancelled. While the home does not answer, each shard falls back to the floor."""
         while True:
-            known = await self._ask_or_fail()
+            known = await self.ask_or_fail()
             self._tell()
             if known is None:
                 await self.clock.sleep(RETRY_S)
@@ -101,7 +101,8 @@ class EgressShares:
             fraction = random.uniform(ASK_FROM, ASK_UNTIL)  # noqa: S311 - so that workers do not ask at once
             await self._sleep_until(known.begins_s(known.epoch + 1, fraction))
 
-    async def _ask_or_fail(self) -> KnownShares | None:
+    async def ask_or_fail(self) -> KnownShares | None:
+        """Ask; log it and return None if the home does not answer."""
         try:
             known = await self.ask()
         except (RedisError, OSError) as exc:

@@ -14,12 +14,18 @@ from arq.cron import cron
 
 from ops.exchange import ExchangeDouble, Fault, load
 from ops.keys import KEYS
+from ops.redis_server import free_port
 from ops.stack import User, write_credentials
 from producers import Job, Producer, ProducerSettings, SettingsError
 from producers.contract.shards import shard_of
+from producers.transport.dsn import open_redis
+from producers.transport.shards import Shards
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, WITHIN_S
+from worker.process import lane_worker
+from worker.process.clients import open_clients
 from worker.process.lane_worker import LaneWorker
+from worker.queue import egress_shares
 from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
@@ -184,6 +190,19 @@ async def test_a_worker_with_another_number_of_shards_ends_before_it_writes_or_s
 
     assert await contents(valkey) == before
     assert list(rig.double.ledger.arrivals) == []
+
+
+async def test_a_worker_starts_while_the_home_is_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shards say their number. It sends by small shares until the home is there."""
+    jobs = await rig.enqueue([users[0] for users in OF_SHARD])
+    nobody = open_redis(f"redis://127.0.0.1:{free_port()}", ArqRedis, timeout_s=5)
+    monkeypatch.setattr(lane_worker, "open_clients", lambda settings: Shards(nobody, open_clients(settings).clients))
+    async with rig.working() as worker:
+        results = await asyncio.gather(*(job.result() for job in jobs))
+        problems = dict(worker._availability.problems)
+
+    assert all(result.applied for result in results)
+    assert egress_shares.PART in problems
 
 
 async def contents(valkey: ArqRedis) -> dict[bytes, bytes]:

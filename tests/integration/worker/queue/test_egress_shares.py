@@ -118,7 +118,7 @@ async def test_without_its_home_a_worker_goes_on_with_the_floor(
     await shares.ask()
     egress.shards.home.next_script = "late"
 
-    assert await shares._ask_or_fail() is None
+    assert await shares.ask_or_fail() is None
     assert "waiting: the shares of the egress" in caplog.text
     egress.clock.advance(10)
     assert shares.of(0).pace(egress.clock.uptime()) == shares.of(0).least()
