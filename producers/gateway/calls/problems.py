@@ -29,6 +29,7 @@ from producers.errors import (
     Refusal,
     ReplayRefused,
     SettingsError,
+    ShardsUnavailable,
 )
 from producers.gateway.calls.events import Event
 from producers.gateway.calls.problem_document import MAX_ROWS_SHOWN, Problem, RowProblem, problem_of, type_of
@@ -39,6 +40,12 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 UNAVAILABLE = "Redis is away, or refuses this now; the log of the gateway says why"
 """What a caller is told. The error itself names addresses and settings."""
+
+PARTLY = (
+    "Some shards of the queue are away, or refuse this now; the log of the gateway says which, and why."
+    " The others did what this call asks"
+)
+"""What a caller is told of a call that reaches over all shards."""
 
 REPEAT = "Repeat the call later: with an Idempotency-Key nothing is enqueued twice"
 
@@ -161,7 +168,7 @@ def of_producer_error(error: ProducerError, advice: str = REPEAT) -> Problem:
     if isinstance(error, SettingsError):
         detail = UNAVAILABLE
     if isinstance(error, QueueUnavailable):
-        detail = f"{UNAVAILABLE}. {advice}"
+        detail = f"{PARTLY if isinstance(error, ShardsUnavailable) else UNAVAILABLE}. {advice}"
     return problem_of(type(error).__name__, status, detail, **fields)
 
 
