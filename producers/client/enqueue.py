@@ -10,7 +10,7 @@ from typing import Any
 from producers.client.batch import Batch
 from producers.client.job import Job
 from producers.client.shard import Shard
-from producers.client.submission import in_given_order, log_accepted, now_ms_of, submit_steps
+from producers.client.submission import DOUBT, in_given_order, log_accepted, now_ms_of, submit_steps
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.shards import shard_of
@@ -100,7 +100,7 @@ class Enqueuer:
         ttl_ms = self._ttl_ms(ttl_s)
         doubt = f"change {job_id} may or may not be accepted, repeat it with job_id={own_id!r}"
         with self._tracing.send(job_id, change.user_id, options.batch_id) as trace:
-            with translate_errors(doubt, if_refused=lambda: f"change {job_id} was not accepted"):
+            with translate_errors(doubt, if_refused=lambda: f"change {job_id} was not accepted", is_alone=True):
                 submission = Submission.from_change(
                     change, job_id, options, now_ms=await now_ms_of(shard), ttl_ms=ttl_ms, traceparent=trace
                 )
@@ -208,8 +208,7 @@ class Enqueuer:
         """
         batch_id, tracing = chunked.options.batch_id, self._tracing
         sending = tracing.send_batch(batch_id, lambda: chunked.item_count) if batch_id else tracing.send_many()
-        doubt = "the last chunks may or may not be accepted"
-        with sending as chunked.sending, translate_errors(doubt, if_refused=chunked.describe_accepted):
+        with sending as chunked.sending, translate_errors(DOUBT, if_refused=chunked.describe_accepted):
             clients = [shard.redis for shard in self._shards]
             steps = submit_steps(self._shards, chunked, items)
             async with aclosing(pipelined(clients, steps, in_flight=in_flight)) as replies:

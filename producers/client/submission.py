@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from producers.client.job import Job
@@ -15,9 +16,13 @@ from producers.queue.chunks import Chunk
 from producers.transport.commands import TIME_US
 from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import RunScript
-from producers.transport.runner import check_shards, execute
+from producers.transport.runner import check_shards, execute, translate_errors
 
 log = logging.getLogger(__name__)
+
+
+DOUBT = "the last chunks may or may not be accepted"
+"""What is said of many changes when Redis did not answer."""
 
 
 async def submit_steps(
@@ -29,12 +34,15 @@ async def submit_steps(
         RedisError: a shard that items go to did not say its time; it is asked before its first item.
         LayoutMismatch: as `now_ms_of`.
     """
+    has_begun = False
     async for item in items:
         shard = shards[chunked.shard_of(item)]
         if not shard.clock.known:
-            await now_ms_of(shard)
+            with nullcontext() if has_begun else translate_errors(DOUBT, chunked.describe_accepted, is_alone=True):
+                await now_ms_of(shard)
         chunk = chunked.add(item)
         if chunk is not None:
+            has_begun = True
             yield chunk, chunked.step(chunk)
     for chunk in chunked.flush():
         yield chunk, chunked.step(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from producers.contract.ids import batch_id_of
@@ -13,12 +14,16 @@ from producers.queue.chunking import Accepted, ChunkedSubmission
 from producers.queue.chunks import Chunk
 from producers.sync.job import Job
 from producers.sync.shard import Shard
-from producers.sync.transport import check_shards, execute
+from producers.sync.transport import check_shards, execute, translate_errors
 from producers.transport.commands import TIME_US
 from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import RunScript
 
 log = logging.getLogger(__name__)
+
+
+DOUBT = "the last chunks may or may not be accepted"
+"""What is said of many changes when Redis did not answer."""
 
 
 def submit_steps(
@@ -30,12 +35,15 @@ def submit_steps(
         RedisError: a shard that items go to did not say its time; it is asked before its first item.
         LayoutMismatch: as `now_ms_of`.
     """
+    has_begun = False
     for item in items:
         shard = shards[chunked.shard_of(item)]
         if not shard.clock.known:
-            now_ms_of(shard)
+            with nullcontext() if has_begun else translate_errors(DOUBT, chunked.describe_accepted, is_alone=True):
+                now_ms_of(shard)
         chunk = chunked.add(item)
         if chunk is not None:
+            has_begun = True
             yield chunk, chunked.step(chunk)
     for chunk in chunked.flush():
         yield chunk, chunked.step(chunk)

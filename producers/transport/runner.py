@@ -18,7 +18,7 @@ from producers.transport.explain import describe, is_wrong_server
 from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
-from producers.transport.retry import RetryBudget
+from producers.transport.retry import RetryBudget, was_refused_untouched
 from producers.transport.scripts import Argument
 from producers.transport.shards_check import check_number, shards_to_check
 from producers.transport.transaction import as_script, convert
@@ -168,7 +168,9 @@ async def reraise_cancellation(reply: Awaitable[T]) -> T:
 
 
 @contextmanager
-def translate_errors(action: str, if_refused: Callable[[], str] | None = None) -> Iterator[None]:
+def translate_errors(
+    action: str, if_refused: Callable[[], str] | None = None, *, is_alone: bool = False
+) -> Iterator[None]:
     """Raise an error of this package in place of one of redis-py; for synchronous code too.
 
     That is QueueUnavailable. Or LayoutMismatch if a script refuses the queue: one that began since its layout was read.
@@ -177,12 +179,14 @@ def translate_errors(action: str, if_refused: Callable[[], str] | None = None) -
     Args:
         action: what the caller was doing, for the message.
         if_refused: returns what to say instead in these cases, or if Redis is full: nothing is in doubt then.
+        is_alone: whether no other step is under way, so that nothing is in doubt after any refusal of one that did
+            not run.
     """
     try:
         yield
     except RedisError as exc:  # redis-py wraps its OSErrors; any other is of the caller's iterable
         error = unavailable(action, exc)
-        if if_refused and type(error) is not QueueUnavailable:
+        if if_refused and (type(error) is not QueueUnavailable or (is_alone and was_refused_untouched(exc))):
             error = unavailable(if_refused(), exc)
         raise error from exc
 

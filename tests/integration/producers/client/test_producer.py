@@ -213,6 +213,15 @@ async def test_an_unreachable_redis_is_reported_with_the_job_id_to_repeat_with()
             await producer.job("order-1").result(timeout=1)
 
 
+async def test_a_rejected_password_leaves_nothing_in_doubt(valkey_dsn: str) -> None:
+    """Of one change and of many: nothing was sent."""
+    async with Producer.connect(valkey_dsn.replace("redis://", "redis://:hush@")) as producer:
+        with pytest.raises(QueueUnavailable, match=r"^change order-1 was not accepted: Redis got a password"):
+            await producer.enqueue(change(), job_id="order-1")
+        with pytest.raises(QueueUnavailable, match=r"^nothing was written: Redis got a password"):
+            await producer.enqueue_many(numbered(3))
+
+
 async def test_a_malformed_dsn_is_rejected_before_any_command() -> None:
     """The error names the variable and the schemes it accepts."""
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: must start with redis://"):

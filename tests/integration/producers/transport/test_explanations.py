@@ -37,7 +37,7 @@ async def explanations(dsn: str) -> set[str]:
         return str(caught.value)
 
     said = [str(awaited.value), await asyncio.to_thread(plainly)]
-    (check,) = await doctor.diagnose(SETTINGS, dsn=dsn)
+    (check,) = [check for check in await doctor.diagnose(SETTINGS, dsn=dsn) if check.name != "cluster"]
     found = {f"{check.detail.partition(': ')[2].partition(' (')[0]}; {check.hint}"}
     return found | {f"{line.partition(': ')[2].partition(' (')[0]}; {line.rpartition('); ')[2]}" for line in said}
 

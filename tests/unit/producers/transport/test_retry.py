@@ -23,7 +23,7 @@ from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.commands import GET, HGETALL
 from producers.transport.connections import NotConnected, PrimaryDemoted
 from producers.transport.plan import RunScript, Step, Transaction
-from producers.transport.retry import MAX_PAUSE_S, RetryBudget, is_retryable
+from producers.transport.retry import MAX_PAUSE_S, RetryBudget, is_retryable, was_refused_untouched
 from tests.support.changes import change
 
 TERMS = SubmitOptions(10)
@@ -88,3 +88,27 @@ def test_pauses_grow_are_capped_and_end() -> None:
     assert pauses_s[0] <= 0.05
     assert all(MAX_PAUSE_S / 2 <= pause_s <= MAX_PAUSE_S for pause_s in pauses_s[6:])
     assert RetryBudget(0).pause_s(LOST[0], READ) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (AuthenticationError("who?"), True),
+        (NoPermissionError("this user has no permissions to run the 'evalsha' command"), True),
+        (ResponseError("ASK 7 10.0.0.1:6379"), True),
+        (PrimaryDemoted("replica"), True),
+        (NoPermissionError("ACL failure in script: this user has no permissions to run the 'set' command"), False),
+        (ResponseError("MISCONF Errors writing"), False),
+        (ResponseError("TRYAGAIN Multiple keys request during rehashing of slot"), False),
+        (RedisTimeoutError("slow"), False),
+    ],
+    ids=repr,
+)
+def test_a_refusal_before_a_step_ran_leaves_nothing_in_doubt(error: RedisError, *, expected: bool) -> None:
+    """Unless an earlier try of the step may have run."""
+    assert was_refused_untouched(error) is expected
+
+    budget = RetryBudget(100)
+    budget.pause_s(LOST[0], SUBMIT)
+    budget.pause_s(error, SUBMIT)
+    assert not was_refused_untouched(error)
