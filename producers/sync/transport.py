@@ -92,7 +92,12 @@ def check_shards(redis: Redis) -> None:
     with suppress(StopIteration):
         client, plan = next(asked)
         while True:
-            client, plan = asked.send(execute(client, plan))
+            try:
+                answer = execute(client, plan)
+            except (RedisError, OSError) as exc:
+                client, plan = asked.throw(exc)
+            else:
+                client, plan = asked.send(answer)
 
 
 def pause(seconds: float) -> None:

@@ -74,7 +74,12 @@ async def check_shards(redis: Redis) -> None:
     with suppress(StopIteration):
         client, plan = next(asked)
         while True:
-            client, plan = asked.send(await execute(client, plan))
+            try:
+                answer = await execute(client, plan)
+            except (RedisError, OSError) as exc:
+                client, plan = asked.throw(exc)
+            else:
+                client, plan = asked.send(answer)
 
 
 async def pause(seconds: float) -> None:

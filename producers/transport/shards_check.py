@@ -10,7 +10,10 @@ The home says the number, and so does each shard, so that it is known where one 
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, TypeAlias
+
+from redis.exceptions import RedisError
 
 from producers.contract.layout import LAYOUT
 from producers.contract.shards import shards_mark
@@ -22,7 +25,7 @@ from producers.transport.plan import Plan, Step
 from producers.transport.shards import Shards
 
 Asked: TypeAlias = Generator[tuple[Any, Plan[Any] | Step[Any]], Any, None]
-"""What is asked of which client, to be sent the answer. It raises LayoutMismatch before anything is written."""
+"""What is asked of which client, to be sent the answer or its error. It raises LayoutMismatch before it writes."""
 
 
 def shards_to_check(pool: Any) -> Shards[Any] | None:
@@ -68,7 +71,26 @@ def _check_home(shards: Shards[Any]) -> Asked:
             said = yield home, GET(keys.layout)
         layout = (said or b"").decode(errors="replace")
     if layout != keys.mark:
-        raise LayoutMismatch(refusal(layout, keys.mark))
+        is_contradicted = (layout.partition("/")[0] == LAYOUT) and (yield from _is_own_number_known(shards))
+        raise LayoutMismatch(_contradiction(layout, keys.mark) if is_contradicted else refusal(layout, keys.mark))
+
+
+def _is_own_number_known(shards: Shards[Any]) -> Generator[tuple[Any, Step[Any]], Any, bool]:
+    """Return whether one of the shards that answer says the number that this program was told."""
+    for shard in shards.clients:
+        with suppress(LayoutMismatch, RedisError, OSError):
+            if (yield from _says_number(shard, shards)):
+                return True
+    return False
+
+
+def _contradiction(layout: str, mark: str) -> str:
+    found, own = layout.partition("/")[2] or "1", mark.partition("/")[2]
+    return (
+        f"the home of the queue says COPYTRADE_SHARDS={found}, and its shards say {own}, as this program does: the home"
+        f" was lost, and a program with {found} began it anew: see ops/runbook/redis-was-lost.md; nothing was read or"
+        " written"
+    )
 
 
 def _says_number(shard: Any, shards: Shards[Any]) -> Generator[tuple[Any, Step[Any]], Any, bool]:
