@@ -85,19 +85,16 @@ def check_shards(redis: Redis) -> None:
     Raises:
         LayoutMismatch: the queue has another number of shards.
     """
-    shards = shards_to_check(redis.connection_pool)
-    if shards is None:
+    if (shards := shards_to_check(redis.connection_pool)) is None:
         return
     asked = check_number(redis.connection_pool, shards)
     with suppress(StopIteration):
         client, plan = next(asked)
         while True:
             try:
-                answer = execute(client, plan)
-            except (RedisError, OSError) as exc:
+                client, plan = asked.send(execute(client, plan))
+            except RedisError as exc:
                 client, plan = asked.throw(exc)
-            else:
-                client, plan = asked.send(answer)
 
 
 def pause(seconds: float) -> None:

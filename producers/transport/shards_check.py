@@ -78,7 +78,7 @@ def _check_home(shards: Shards[Any]) -> Asked:
 def _is_own_number_known(shards: Shards[Any]) -> Generator[tuple[Any, Step[Any]], Any, bool]:
     """Return whether one of the shards that answer says the number that this program was told."""
     for shard in shards.clients:
-        with suppress(LayoutMismatch, RedisError, OSError):
+        with suppress(LayoutMismatch, RedisError):
             if (yield from _says_number(shard, shards)):
                 return True
     return False
