@@ -110,7 +110,6 @@ async def test_concurrent_readers_get_each_result_once(producer: Producer, lanes
         *reads, _ = await asyncio.gather(read_all(batch.results()), restless(batch), paging(batch), settle())
 
     assert len(ended) == 300
-    assert len(ended) == 300
     assert all(sorted(read) == sorted(ended) for read in reads)
 
 
