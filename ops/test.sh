@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the checks. It needs Python 3.11 or newer and a package registry; the rest is installed into .env/test.
 #
-#   sh ops/test.sh                  everything: linters, types, audit, all tests, the branch coverage of both packages
+#   sh ops/test.sh                  everything: linters, types, audit, all tests
+#   sh ops/test.sh --coverage       the same, and the branch coverage of both packages; that takes twice as long
 #   sh ops/test.sh --fast           linters, types and unit tests: no server, no process, less than a minute
 #   sh ops/test.sh tests/unit -k x  linters, types and these tests; the arguments go to pytest
 set -eu
@@ -53,6 +54,7 @@ case ${1:-} in
     shift
     exec "$bin/python" -m pytest tests/unit "$@"
     ;;
+--coverage) ;;
 ?*)
     exec "$bin/python" -m pytest "$@"
     ;;
@@ -68,10 +70,17 @@ run_until_stopped() {
 }
 
 "$bin/python" -m ops.audit
-"$bin/coverage" erase
 # Three processes for two cores: many tests wait for timers. A file's tests stay together, with the servers they start.
 # In the order of their folders the quick unit tests come last, so that no process ends long before the others.
-run_until_stopped "$bin/coverage" run -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+all_tests="pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder"
+if [ "${1:-}" != --coverage ]; then
+    # shellcheck disable=SC2086 # several words
+    run_until_stopped "$bin/python" -m $all_tests
+    exit
+fi
+"$bin/coverage" erase
+# shellcheck disable=SC2086 # several words
+run_until_stopped "$bin/coverage" run -m $all_tests
 "$bin/coverage" combine --quiet
 echo "Files with less than 90 % coverage:"
 "$bin/coverage" report --skip-covered --sort=cover --fail-under=0 | awk '$NF ~ /%$/ && $1 != "TOTAL" && $NF + 0 < 90'

@@ -23,9 +23,6 @@ def pytest_configure() -> None:
     """Let SIGINT reach the processes that tests start: a shell ignores it for what it runs in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        # To measure the coverage of programs too would double what each start costs; their parts are tested here.
-        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.fixture(autouse=True)

@@ -83,6 +83,7 @@ def test_every_error_has_an_exit_status() -> None:
         "QueueUnavailable": 3,
         "WrongEventLoop": 2,
         "QueueFull": 3,
+        "ShardsUnavailable": 3,
         "ResultTimeout": 5,
         "JobNotFound": 4,
         "BatchNotFound": 4,

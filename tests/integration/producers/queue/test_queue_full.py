@@ -60,10 +60,10 @@ async def queued(redis: Redis) -> set[str]:
 
 
 async def assert_stopped_in_time(redis: Redis, percent: float = 85) -> None:
-    """The memory in use is above the share, by less than a chunk."""
+    """The memory in use is at the share: above it by less than a chunk, or below it by buffers that were given back."""
     info = await redis.info("memory")
     over = info["used_memory"] - info["maxmemory"] * percent / 100
-    assert -CHUNK_BYTES / 4 < over < CHUNK_BYTES
+    assert -CHUNK_BYTES / 2 < over < CHUNK_BYTES
 
 
 async def test_many_changes_are_refused_early_and_those_accepted_are_known(small: Redis, producer: Producer) -> None:
