@@ -2,7 +2,7 @@
 # Runs the checks. It needs Python 3.11 or newer and a package registry; the rest is installed into .env/test.
 #
 #   sh ops/test.sh                  everything: linters, types, audit, all tests
-#   sh ops/test.sh --coverage       the same, and the branch coverage of both packages; that takes twice as long
+#   sh ops/test.sh --coverage       the same, and the branch coverage of both packages; that takes much longer
 #   sh ops/test.sh --fast           linters, types and unit tests: no server, no process, less than a minute
 #   sh ops/test.sh tests/unit -k x  linters, types and these tests; the arguments go to pytest
 set -eu

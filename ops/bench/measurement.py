@@ -49,10 +49,16 @@ def merge(benchmark: str, repeats: Sequence[Sequence[Measurement]]) -> list[Meas
     """Return what a benchmark measured in all of its repeats: of each figure the median, and the spread.
 
     Of an even number the median is the lower of the two in the middle, so that it is judged as it was measured.
+
+    Raises:
+        ValueError: two figures of one repeat have the same name, so that they could not be told apart.
     """
     by_name: dict[str, list[Measurement]] = {}
-    for measurement in (measurement for repeat in repeats for measurement in repeat):
-        by_name.setdefault(measurement.name, []).append(measurement)
+    for repeat in repeats:
+        if len({measurement.name for measurement in repeat}) < len(repeat):
+            raise ValueError(f"two figures of the benchmark {benchmark} have the same name")
+        for measurement in repeat:
+            by_name.setdefault(measurement.name, []).append(measurement)
     return [_merge(benchmark, sorted(each, key=lambda one: one.value)) for each in by_name.values()]
 
 

@@ -33,6 +33,12 @@ def written(path: Path, measurements: list[Measurement]) -> Path:
     return path
 
 
+def test_two_figures_of_one_name_are_refused() -> None:
+    """They would be merged as if they were two repeats of one."""
+    with pytest.raises(ValueError, match="two figures of the benchmark x"):
+        merge("x", [[Measurement("a figure", 1, "us"), Measurement("a figure", 2, "changes/s")]])
+
+
 def test_repeats_are_the_median_and_the_spread_judged_by_the_median() -> None:
     """Of two, the lower is the median; a single value has no spread."""
     (three,), (two,), (one,) = run(70, 50, 61), run(70, 50), run(70)
