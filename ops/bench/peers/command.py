@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
     except (UnreadableRun, OSError, msgspec.DecodeError) as exc:
         parser.error(str(exc))
-    chosen = {plan: _chosen(plan, options.only) for plan in PLANS if _is_wanted(plan.name, options)}
+    chosen = {plan: _chosen(plan, options) for plan in PLANS if _is_wanted(plan.name, options)}
     programs = _distinct(chosen.values())
     for contender in programs:
         contender.command("work")  # makes its environment before the first measurement
@@ -85,8 +86,10 @@ def _begin(programs: Sequence[Contender], rounds: int) -> Report:
     )
 
 
-def _chosen(plan: Plan, only: Sequence[str]) -> list[Contender]:
-    return [contender for contender in plan.contenders if not only or contender.name in only]
+def _chosen(plan: Plan, options: argparse.Namespace) -> list[Contender]:
+    only, at_once = options.only, options.at_once
+    chosen = [contender for contender in plan.contenders if not only or contender.name in only]
+    return [replace(contender, drain_at_once=at_once) for contender in chosen] if at_once else chosen
 
 
 def _distinct(chosen: Iterable[Sequence[Contender]]) -> list[Contender]:
@@ -110,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], choices=programs, metavar="PROGRAM", help=", ".join(programs))
     parser.add_argument("--loads", nargs="+", default=[], choices=loads, metavar="LOAD", help=", ".join(loads))
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs of each load instead of its own number, for tries")
+    parser.add_argument("--at-once", type=int, metavar="N", help="jobs at once of each peer in drain, for tries")
     parser.add_argument("--add", action="store_true", help="keep what FILE has of other loads, of the same machine")
     parser.add_argument("--compare", type=Path, metavar="OLD", help="say what moved against the FILE of an earlier run")
     return parser
@@ -119,6 +123,8 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds must be 1 or more; got {options.rounds}")
+    if options.at_once is not None and options.at_once < 1:
+        parser.error(f"--at-once must be 1 or more; got {options.at_once}")
     if options.jobs is not None and options.jobs < 2:
         parser.error(f"--jobs must be 2 or more; got {options.jobs}")
     return options

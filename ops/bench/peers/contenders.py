@@ -11,6 +11,8 @@ from ops.bench.peers.environments import python_of, versions_of
 from ops.bench.peers.report import BARE, OURS, Program
 
 PROGRAMS = Path(__file__).with_name("programs")
+JOBS_AT_ONCE = 64
+"""As many as the bare loop has connections; the replies of a real exchange take some time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Contender:
         script: of `programs/`; its commands are those of `programs/protocol.py`.
         environment: the lock of its environment; "" for the project's own.
         variant: the script's set-up, if it has several.
+        drain_at_once: the most jobs at once in the load `drain`, unless the set-up has the program's default: of 16, 32
+            and 64, the number with which it was fastest (`--at-once` tries others). It is 64 in the other loads.
         distributions: whose versions the report shows.
         set_up: one sentence: how it is run.
     """
@@ -34,6 +38,7 @@ class Contender:
     distributions: tuple[str, ...]
     set_up: str
     variant: str = ""
+    drain_at_once: int = JOBS_AT_ONCE
 
     def command(self, verb: str) -> list[str]:
         """Return the command line for a command of the protocol; makes the environment if need be."""
@@ -89,18 +94,25 @@ SAQ = Contender(
     "saq_jobs.py",
     "saq",
     ("saq", "redis", "hiredis"),
-    "64 jobs at once, each slot waits in a BLMOVE of its own; a caller waits by `Queue.apply`, which pauses once more "
-    "after the end. Its worker starts less than a minute after another: a queue's first one, started on a full queue, "
-    "takes jobs that it has just begun for stuck, and sends some twice.",
+    "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Queue.apply`, which "
+    "pauses once more after the end. Its worker starts less than a minute after another: a queue's first one, started on a full "
+    "queue, takes jobs that it has just begun for stuck, and sends some twice.",
+    drain_at_once=32,
 )
 
 _TASKIQ = ("taskiq", "taskiq-redis", "redis", "hiredis")
 _TASKIQ_SET_UP = (
     "Its Redis stream broker and result backend; `taskiq worker --workers 1 --max-async-tasks 64 --max-prefetch 64`, "
-    "acknowledges when the result is saved."
+    "in drain 16 of both; acknowledges when the result is saved."
 )
 TASKIQ = Contender(
-    "taskiq", "taskiq", "taskiq_jobs.py", "taskiq", _TASKIQ, f"{_TASKIQ_SET_UP} On asyncio's event loop."
+    "taskiq",
+    "taskiq",
+    "taskiq_jobs.py",
+    "taskiq",
+    _TASKIQ,
+    f"{_TASKIQ_SET_UP} On asyncio's event loop.",
+    drain_at_once=16,
 )
 TASKIQ_UVLOOP = Contender(
     "taskiq-uvloop",
@@ -109,6 +121,7 @@ TASKIQ_UVLOOP = Contender(
     "taskiq-uvloop",
     (*_TASKIQ, "uvloop"),
     f"{_TASKIQ_SET_UP} On uvloop, the callers too.",
+    drain_at_once=16,
 )
 STREAQ = Contender(
     "streaq",
@@ -116,8 +129,9 @@ STREAQ = Contender(
     "streaq_jobs.py",
     "streaq",
     ("streaq", "coredis", "uvloop"),
-    "64 jobs at once, as many prefetched; on uvloop and with coredis's `Config.optimized`, the callers too, as in its "
-    "own benchmarks; a caller waits by `Task.result`, which is notified, and then takes 0.1 s to end its subscription.",
+    "64 jobs at once, in drain 16, as many prefetched; on uvloop and with coredis's `Config.optimized`, the callers "
+    "too, as in its own benchmarks; a caller waits by `Task.result`, which is notified, and then takes 0.1 s to end its subscription.",
+    drain_at_once=16,
 )
 DOCKET = Contender(
     "docket",

@@ -36,7 +36,7 @@ async def drain(contender: Contender, jobs: int | None = None) -> Figures:
         IncompleteError: some jobs did not arrive once, or have no result.
     """
     users = [f"u{number}" for number in range(jobs or JOBS)]
-    async with stage(contender, [*WARM_UP_USERS, *users]) as running:
+    async with stage(contender, [*WARM_UP_USERS, *users], jobs_at_once=contender.drain_at_once) as running:
         if contender.name == BARE:
             return await _bare(running, len(users))
         await _warm_up(running)

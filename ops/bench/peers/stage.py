@@ -15,7 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, change
-from ops.bench.peers.contenders import Contender
+from ops.bench.peers.contenders import JOBS_AT_ONCE, Contender
 from ops.bench.peers.processes import stop_family
 from ops.bench.redis_load import Load
 from ops.children import child_group, temporary_folder
@@ -145,6 +145,7 @@ async def stage(
     *,
     double_options: tuple[str, ...] = DOUBLE_NO_RATE_LIMITS,
     rate_limits: Mapping[str, str] = NO_RATE_LIMITS,
+    jobs_at_once: int = JOBS_AT_ONCE,
 ) -> AsyncIterator[Stage]:
     """Set the parts up for one program, without a worker.
 
@@ -153,6 +154,7 @@ async def stage(
         users: with credentials at the double.
         double_options: of `python -m ops.exchange`; no limits by default.
         rate_limits: the variables for those of this project's worker; no limits by default.
+        jobs_at_once: the most of a peer's worker, unless its set-up has the peer's default.
     """
     with temporary_folder("peers-") as folder, embedded_valkey() as dsn:
         credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
@@ -167,6 +169,7 @@ async def stage(
                 "PEERS_REDIS_URL": dsn,
                 "PEERS_EXCHANGE_URL": stack.exchange_url,
                 "PEERS_VARIANT": contender.variant,
+                "PEERS_JOBS_AT_ONCE": str(jobs_at_once),
             }
             yield Stage(contender, stack, redis, environ, folder / "log")
 

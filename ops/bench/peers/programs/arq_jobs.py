@@ -5,7 +5,7 @@ By its documentation (arq-docs.helpmanual.io, "Usage" and "API reference") and i
 `queue_read_limit` of them, 100 by default. A job stays in the queue until its result is written, so that one that a
 killed worker had is run again. There is no call that enqueues many, and `Job.result` polls every 0.5 s by default.
 
-PEERS_VARIANT=tuned: 64 jobs at once, a poll every 0.05 s, and up to 1,000 jobs read in it.
+PEERS_VARIANT=tuned: PEERS_JOBS_AT_ONCE, a poll every 0.05 s, and up to 1,000 jobs read in it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from arq.constants import result_key_prefix
 from arq.jobs import Job
 from arq.worker import Worker
 from job import Exchange
-from protocol import REDIS_URL, VARIANT, Change, bounded, ready, run
+from protocol import JOBS_AT_ONCE, REDIS_URL, VARIANT, Change, bounded, ready, run
 
-TUNED = {"max_jobs": 64, "poll_delay": 0.05, "queue_read_limit": 1000}
+TUNED = {"max_jobs": JOBS_AT_ONCE, "poll_delay": 0.05, "queue_read_limit": 1000}
 SETTINGS = RedisSettings.from_dsn(REDIS_URL)
 RESULT_POLL_S = 0.5
 

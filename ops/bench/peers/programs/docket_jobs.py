@@ -6,7 +6,7 @@ the next in a blocking read of at most `--minimum-check-interval`, 0.1 s by defa
 of its tasks run. Results are stored by default, for 15 minutes. `add_many` sends many in pipelines.
 `Execution.get_result` subscribes to the task's end.
 
-PEERS_VARIANT=10ms: 64 tasks at once, and a check every 10 ms.
+PEERS_VARIANT=10ms: PEERS_JOBS_AT_ONCE, and a check every 10 ms.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 
 from docket import Docket, ExecutionState, Worker
 from job import Exchange
-from protocol import REDIS_URL, VARIANT, Change, ready, run
+from protocol import JOBS_AT_ONCE, REDIS_URL, VARIANT, Change, ready, run
 
-QUICK = {"concurrency": 64, "minimum_check_interval": timedelta(milliseconds=10)}
+QUICK = {"concurrency": JOBS_AT_ONCE, "minimum_check_interval": timedelta(milliseconds=10)}
 RUNS = "docket:runs:"
 
 

@@ -9,7 +9,7 @@
     python PROGRAM.py results   print {"applied": N}: how many results are stored that say so
 
 Addresses come from the environment: PEERS_REDIS_URL, PEERS_EXCHANGE_URL. PEERS_VARIANT names the set-up, if a program
-has several.
+has several. PEERS_JOBS_AT_ONCE is the most jobs that a worker runs at once, unless it has the peer's own default.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 REDIS_URL = os.environ.get("PEERS_REDIS_URL", "redis://127.0.0.1:6379/0")
 VARIANT = os.environ.get("PEERS_VARIANT", "")
+JOBS_AT_ONCE = int(os.environ.get("PEERS_JOBS_AT_ONCE", "64"))
 
 CALLS_AT_ONCE = 64
 """Of a caller that enqueues one change a call, as many as the connections of the bare loop."""

@@ -23,10 +23,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from job import Exchange
-from protocol import REDIS_URL, Change, bounded, ready, run
+from protocol import JOBS_AT_ONCE, REDIS_URL, Change, bounded, ready, run
 from saq import Queue, Status, Worker
 
-CONCURRENCY = 64
 RESULT_POLL_S = 0.5
 
 
@@ -59,7 +58,7 @@ class SaqQueue:
     async def _work(self) -> None:
         queue = Queue.from_url(REDIS_URL)
         await queue.connect()
-        await Worker(queue, [apply], concurrency=CONCURRENCY, startup=start, shutdown=stop).start()
+        await Worker(queue, [apply], concurrency=JOBS_AT_ONCE, startup=start, shutdown=stop).start()
         await queue.disconnect()
 
     @asynccontextmanager

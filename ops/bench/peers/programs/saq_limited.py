@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from protocol import REDIS_URL, Change, run
+from protocol import JOBS_AT_ONCE, REDIS_URL, Change, run
 from saq import Queue, Worker
-from saq_jobs import CONCURRENCY, SaqQueue, start, stop
+from saq_jobs import SaqQueue, start, stop
 from throttled import MAX_TRIES, RETRY_S, apply_or_raise
 
 
@@ -30,7 +30,7 @@ class LimitedSaqQueue(SaqQueue):
     async def _work_with_retries(self) -> None:
         queue = Queue.from_url(REDIS_URL)
         await queue.connect()
-        await Worker(queue, [apply], concurrency=CONCURRENCY, startup=start, shutdown=stop).start()
+        await Worker(queue, [apply], concurrency=JOBS_AT_ONCE, startup=start, shutdown=stop).start()
         await queue.disconnect()
 
     async def enqueue(self, changes: list[Change]) -> None:

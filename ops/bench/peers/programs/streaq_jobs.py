@@ -18,10 +18,8 @@ from typing import Any, NamedTuple
 import coredis
 import uvloop
 from job import Exchange
-from protocol import REDIS_URL, Change, ready, run
+from protocol import JOBS_AT_ONCE, REDIS_URL, Change, ready, run
 from streaq import Worker
-
-JOBS_AT_ONCE = 64
 
 
 class Tools(NamedTuple):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from job import Exchange
-from protocol import REDIS_URL, Change, bounded, ready, run
+from protocol import JOBS_AT_ONCE, REDIS_URL, Change, bounded, ready, run
 from redis.asyncio import Redis
 from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
@@ -30,7 +30,6 @@ except ImportError:
 else:
     LOOP_FACTORY = uvloop.new_event_loop
 
-JOBS_AT_ONCE = 64
 RESULT_POLL_S = 0.2
 PREFIX = "result"
 
