@@ -33,13 +33,11 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of this machine."""
 
+    monotonic = staticmethod(time.monotonic)  # called often, so without a call of Python around it
+
     def wall_ms(self) -> int:
         """Return Unix time in milliseconds."""
         return time.time_ns() // _NS_PER_MS
-
-    def monotonic(self) -> float:
-        """Return seconds from an unknown start."""
-        return time.monotonic()
 
     def uptime(self) -> float:
         """Return seconds from an unknown start; where the system has no such clock, those of `monotonic`."""

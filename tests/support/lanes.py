@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from producers import Attempt, Outcome, Priority, SettingsChange

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+
+import msgspec
 
 from producers.contract.messages import Attempt, Outcome
 from producers.queue.waits import CREDENTIALS
@@ -114,7 +115,7 @@ class AttemptRunner:
         now_s = self._clock.monotonic()
         attempt = Attempt(at_ms=claim.redis_ms(now_s), took_ms=0, verdict=AMBIGUOUS, message="unexpected error")
         request = SentRequest(attempt, now_s, None, late_until_s=now_s + self._late_for_s, was_aborted=True)
-        return replace(release_unsent(claim, delay_s=UNEXPECTED_RETRY_S), request=request)
+        return msgspec.structs.replace(release_unsent(claim, delay_s=UNEXPECTED_RETRY_S), request=request)
 
     async def _attempt(self, claim: Claim) -> Settlement:
         ready = validate_claim(claim, self._redis_ms(claim))

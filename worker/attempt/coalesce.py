@@ -7,7 +7,6 @@ hold. The first change that cannot be included ends the request, so that the lan
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -20,8 +19,7 @@ from producers.errors import InvalidChange, MalformedChange
 from worker.queue.claims import Stored
 
 
-@dataclass(frozen=True, slots=True)
-class CoalescedChange:
+class CoalescedChange(msgspec.Struct, frozen=True):
     """One of the changes of a request.
 
     Attributes:
@@ -59,8 +57,7 @@ class CoalescedChange:
         return self.stored.et + self.stored.k.ttl_ms
 
 
-@dataclass(frozen=True, slots=True)
-class CoalescedRequest:
+class CoalescedRequest(msgspec.Struct, frozen=True):
     """What is sent as one request.
 
     Attributes:
@@ -101,14 +98,14 @@ def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, Stored]], n
             break
         number = len(members)
         if now_ms >= member.deadline_ms:
-            members.append(replace(member, has_expired=True))
+            members.append(msgspec.structs.replace(member, has_expired=True))
             continue
         members.append(member)
         replaced = {owners[pair] for pair in added if pair in owners}
         settings |= added
         owners |= dict.fromkeys(added, number)
         for superseded in replaced - set(owners.values()):
-            members[superseded] = replace(members[superseded], successor=job_id)
+            members[superseded] = msgspec.structs.replace(members[superseded], successor=job_id)
     if len(members) == 1:
         return CoalescedRequest(change, (head,))
     return CoalescedRequest(msgspec.structs.replace(change, settings=list(settings.values())), tuple(members))

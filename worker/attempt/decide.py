@@ -6,7 +6,6 @@ A request counts as a try unless it was throttled (429) or made during an outage
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import assert_never
 
 import msgspec
@@ -26,8 +25,7 @@ MAX_LOST_DELIVERIES = 5
 """Lost deliveries after which a head ends as exhausted, since it probably kills its workers (poison)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyAttempt:
+class ReadyAttempt(msgspec.Struct, frozen=True):
     """A claim whose change may be sent.
 
     Attributes:
@@ -134,9 +132,9 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
         for member in members
         if not member.has_expired and (not member.successor or claim.lost_deliveries)
     ]
-    after = replace(ready, history=ready.history.with_attempt(attempt, included))
+    after = msgspec.structs.replace(ready, history=ready.history.with_attempt(attempt, included))
     mark = None if sent.keys_replaced else next_mark(failure_kind, claim.rejected_keys_mark, sent.fingerprint, now_ms)
-    sent = replace(sent, attempt=attempt, failure_kind=failure_kind, rejected_keys_mark=mark)
+    sent = msgspec.structs.replace(sent, attempt=attempt, failure_kind=failure_kind, rejected_keys_mark=mark)
     step = next_step(
         [each.verdict for each in after.history.attempts],
         tries=after.history.tries,
@@ -222,7 +220,7 @@ def _requeue(
     history = attempt_history.encode(after.history)
     reason = f"{sent}; sent one by one from here" if one_by_one else str(sent)
     requeue = Requeue(claim=after.claim, history=history, reason=reason, request=sent, delay_s=delay_s)
-    return replace(requeue, hold_s=hold_s, one_by_one=one_by_one)
+    return msgspec.structs.replace(requeue, hold_s=hold_s, one_by_one=one_by_one)
 
 
 def _check_lane(change: SettingsChange, claim: Claim) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
@@ -211,11 +212,11 @@ def with_traceparent(settlement: Settlement, traceparent: str) -> Settlement:
         return settlement
     first = attempt_history.decode(claim.history).for_job(claim.job_id).traceparent or traceparent
     if not isinstance(settlement, Finish):
-        return replace(settlement, history=attempt_history.with_traceparent(settlement.history, first))
+        return msgspec.structs.replace(settlement, history=attempt_history.with_traceparent(settlement.history, first))
     history = settlement.requeue_history
     if history is not None:
         history = attempt_history.with_traceparent(history, first)
-    return replace(settlement, traceparent=first, requeue_history=history)
+    return msgspec.structs.replace(settlement, traceparent=first, requeue_history=history)
 
 
 def error_of(settlement: Settlement, settled: Settled, outcome: Outcome | None) -> str:

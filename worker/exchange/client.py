@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
+import msgspec
 from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION
 from yarl import URL
 
@@ -26,8 +27,7 @@ def _always() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class RawReply:
+class RawReply(msgspec.Struct, frozen=True):
     """A reply as received.
 
     Attributes:

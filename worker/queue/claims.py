@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from producers.contract.messages import Attempt, JobResult, Priority
 from producers.queue.breaker import BreakerEvent
@@ -20,8 +21,7 @@ class EgressHealth(IntEnum):
     """The breaker is open, and this claim is its probe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What is stored of a change.
 
     Attributes:
@@ -42,8 +42,7 @@ class Stored:
         return self.ttl_ms > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """A lane's head, in flight under this worker's session.
 
     Attributes:
@@ -89,8 +88,7 @@ class Claim:
         return round(monotonic_s * 1000 + self.redis_clock_offset_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class MalformedEntry:
+class MalformedEntry(msgspec.Struct, frozen=True):
     """A lane or a user that the claim script could not read.
 
     Attributes:
@@ -104,8 +102,7 @@ class MalformedEntry:
     postponed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True):
     """The reply to a claim.
 
     Attributes:
@@ -125,8 +122,7 @@ class Claims:
     has_pinned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SentRequest:
+class SentRequest(msgspec.Struct, frozen=True):
     """A request that was sent, and what it shows about its user's API keys and about its egress.
 
     Attributes:
@@ -161,8 +157,7 @@ class SentRequest:
         return f"{reply.verdict} {reply.code or reply.status or '-'} {reply.message or ''}".rstrip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement that ends a claim's change, and the changes that were sent with it.
 
     Attributes:
@@ -182,8 +177,7 @@ class Finish:
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requeue:
+class Requeue(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement that puts a claim's lane back on the schedule.
 
     Attributes:
@@ -210,8 +204,7 @@ class Requeue:
 Settlement = Finish | Requeue
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """What the settle script did.
 
     Attributes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ops.keys import KEYS
 from producers import Cancellation, JobState, Outcome, Priority, Producer

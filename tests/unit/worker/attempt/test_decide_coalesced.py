@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
 from producers.contract import attempt_history

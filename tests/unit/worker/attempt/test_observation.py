@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from producers import Attempt, Outcome, Priority
 from tests.support.attempts import Bench, granted
