@@ -95,8 +95,8 @@ SAQ = Contender(
     "saq",
     ("saq", "redis", "hiredis"),
     "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Queue.apply`, which "
-    "pauses once more after the end. Its worker starts less than a minute after another: a queue's first one, started on a full "
-    "queue, takes jobs that it has just begun for stuck, and sends some twice.",
+    "pauses once more after the end. Its worker starts less than a minute after another: a queue's first one, started "
+    "on a full queue, takes jobs that it has just begun for stuck, and sends some twice.",
     drain_at_once=32,
 )
 
@@ -130,7 +130,8 @@ STREAQ = Contender(
     "streaq",
     ("streaq", "coredis", "uvloop"),
     "64 jobs at once, in drain 16, as many prefetched; on uvloop and with coredis's `Config.optimized`, the callers "
-    "too, as in its own benchmarks; a caller waits by `Task.result`, which is notified, and then takes 0.1 s to end its subscription.",
+    "too, as in its own benchmarks; a caller waits by `Task.result`, which is notified, and then takes 0.1 s to end "
+    "its subscription.",
     drain_at_once=16,
 )
 DOCKET = Contender(
