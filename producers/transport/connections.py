@@ -6,6 +6,8 @@ They differ from those of redis-py 5.3 in these ways:
   next command resolves the host name, or asks the sentinels, again. redis-py does this with sentinels only.
 - A failure to connect is distinct from a lost reply: it may always be retried, see `producers.transport.retry`. A
   server that is at its limit of clients refuses with the first reply.
+- An asynchronous one sends a command at once. redis-py makes a task of each, to limit the time for sending it; that
+  limit is needed only if the system does not take all of it.
 - They tell whether they can be used again, by what the operating system knows. redis-py's asynchronous connections
   know a lost connection only after the event loop has read from it.
 """
@@ -104,6 +106,15 @@ class _AsyncMixin:
                 raise
             self.close_now()
             raise error from exc
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        writer = self._writer
+        if writer is None or writer.transport.is_closing() or isinstance(command, str | bytes):
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]  # a mixin
+            return
+        writer.writelines(command)
+        if writer.transport.get_write_buffer_size():
+            await super().send_packed_command([], check_health)  # type: ignore[misc]  # waits until it is sent
 
     @property
     def usable(self) -> bool:

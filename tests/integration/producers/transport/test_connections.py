@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ops.redis_server import Valkey
 from producers import Producer, ProducerSettings, QueueUnavailable
@@ -23,6 +24,8 @@ MAX_CLIENTS = 60
 TEN = ProducerSettings(redis_connections=10)
 FOUR = ProducerSettings(redis_connections=4)
 WITHIN_S = 30.0
+LARGE = b"x" * 64 * 1024 * 1024
+"""More than the system's buffers hold."""
 
 
 @pytest.fixture
@@ -152,3 +155,23 @@ async def test_waiting_threads_leave_connections_to_calls(server: Valkey, operat
             await asyncio.gather(*(lanes.done(claim) for claim in claims))
 
         assert [result.job_id for result in await waiting] == [job.job_id for job in jobs]
+
+
+async def test_a_command_is_sent_whole_whatever_its_size(operator: ArqRedis) -> None:
+    """Also one that the system does not take at once."""
+    await operator.set("large", LARGE)
+    assert await operator.get("large") == LARGE
+
+
+async def test_sending_a_large_command_to_a_server_that_hangs_times_out(server: Valkey, operator: ArqRedis) -> None:
+    """The system takes a part of it. The rest follows when the server reads again, so the command may still run."""
+    hurried = open_redis(server.dsn, ArqRedis, timeout_s=0.2)
+    await hurried.ping()
+    server.freeze()
+    with pytest.raises(RedisTimeoutError, match="writing"):
+        await hurried.set("large", LARGE)
+    server.thaw()
+    async with asyncio.timeout(WITHIN_S):
+        while not await operator.exists("large"):  # noqa: ASYNC110 - polls another process
+            await asyncio.sleep(0.01)
+    await hurried.aclose()
