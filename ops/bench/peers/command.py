@@ -127,4 +127,6 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
         parser.error(f"--at-once must be 1 or more; got {options.at_once}")
     if options.jobs is not None and options.jobs < 2:
         parser.error(f"--jobs must be 2 or more; got {options.jobs}")
+    if options.out == REPORT and (options.only or options.jobs or options.at_once):
+        parser.error("--only, --jobs and --at-once are for tries: name another file for their figures by --out")
     return options
