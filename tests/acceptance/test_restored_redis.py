@@ -61,13 +61,14 @@ async def test_what_redis_has_forgotten_is_sent_again_from_the_apps_records(tmp_
             await producer.job("ended").result()
             await producer.pause(user_id="1002")
             await enqueue(producer, "repeated", "cancelled")
-            await to_users(producer, ["1001", "1002"], "july", value="6")
+            batch = await to_users(producer, ["1001", "1002"], "july", value="6")
             await copy_to(first, tmp_path / "copy")
             assert await producer.job("cancelled").cancel() is Cancellation.CANCELLED
             await producer.resume(user_id="1002")
             await enqueue(producer, "new")
             for job_id in ("repeated", "new"):
                 assert (await producer.job(job_id).result()).applied
+            assert (await batch.wait()).complete
             await producer.pause(user_id="1004")
             await enqueue(producer, "waits")
             await asyncio.to_thread(first.stop)
