@@ -68,8 +68,8 @@ OURS_PLAIN = Contender(
     "copytrade_jobs.py",
     "",
     ("arq", "redis", "hiredis", "aiohttp"),
-    "`python -m worker` with its settings as they come, but rate limits far out of reach; a caller waits by "
-    "`Job.result`, which is notified.",
+    "`python -m worker` with its settings as they come, among them 256 changes at once, but rate limits far out of "
+    "reach; a caller waits by `Job.result`, which is notified.",
 )
 ARQ = Contender(
     "arq",
@@ -94,8 +94,8 @@ SAQ = Contender(
     "saq_jobs.py",
     "saq",
     ("saq", "redis", "hiredis"),
-    "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Queue.apply`, which "
-    "pauses once more after the end. Its worker starts less than a minute after another: a queue's first one, started "
+    "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Job.refresh(1)`, which is "
+    "notified, and by `Queue.apply` where it looks every 10 ms. Its worker starts less than a minute after another: a queue's first one, started "
     "on a full queue, takes jobs that it has just begun for stuck, and sends some twice.",
     drain_at_once=32,
 )

@@ -8,18 +8,18 @@ from functools import partial
 
 from ops.bench.environment import NO_RATE_LIMITS
 from ops.bench.peers.contenders import Contender
-from ops.bench.peers.lanes import LIMIT_PER_S, Applied, figures
+from ops.bench.peers.lanes import LIMIT_PER_S, Applied, figures, floor_s
 from ops.bench.peers.limited_contenders import LIMITED_CONTENDERS
 from ops.bench.peers.plan import Figures, Plan
 from ops.bench.peers.report import LOWER, Figure
 from ops.bench.peers.stage import LOOK_INTERVAL_S, Stage, change_line, stage
 
-BUSY, BUSY_CHANGES = "busy", 150
+BUSY, BUSY_CHANGES = "busy", 300
 NEIGHBOURS = [f"n{number}" for number in range(20)]
 CHANGES_EACH = 5
 WARM_UP_USER = "w"
 
-TIMEOUT_S = 90.0
+TIMEOUT_S = 180.0
 """What has not been applied by then is lost."""
 
 QUIET_S = 15.0
@@ -37,7 +37,7 @@ async def limited(delays: tuple[str, ...], contender: Contender, jobs: int | Non
     Args:
         delays: the double's options for them.
         contender: the program.
-        jobs: how many changes the one user has; None for 150.
+        jobs: how many changes the one user has; None for 300.
     """
     busy = [change_line(BUSY, number + 1) for number in range(jobs or BUSY_CHANGES)]
     others = [change_line(user, number + 1) for number in range(CHANGES_EACH) for user in NEIGHBOURS]
@@ -86,8 +86,9 @@ def _plan(name: str, title: str, *delays: str) -> Plan:
         f"limited-{name}",
         f"Limited: {BUSY_CHANGES} changes of one user beside {len(NEIGHBOURS)} with {CHANGES_EACH} each, {title}",
         f"The double refuses a user's requests above {LIMIT_PER_S} in any sliding second, refused ones among them, so "
-        f"that {BUSY_CHANGES} take 14 s at least from the first to the last: that is the floor. The one user's "
-        "changes are enqueued first, then the others' by another process; a worker runs all the time. A change is out "
+        f"that {BUSY_CHANGES} take {floor_s(BUSY_CHANGES):g} s at least from the first to the last: that is the floor. The one user's "
+        "changes are enqueued first, then the others' by another process; a worker runs all the time, and they are more "
+        "than any program has jobs at once. A change is out "
         "of order if it was applied after a later one of its user and trader, and lost if it was not applied within "
         f"{TIMEOUT_S:g} s. This project's limit of a user is as it comes, and its limit of the address is out of "
         "reach, as the double has none. One round.",

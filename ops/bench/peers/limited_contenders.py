@@ -5,13 +5,13 @@ from __future__ import annotations
 from ops.bench.peers.contenders import OURS_PLAIN, Contender
 
 _ARQ = ("arq_limited.py", "arq", ("arq", "redis", "hiredis"))
-_ARQ_SET_UP = "As tuned; it has no limit of its own, so a Lua bucket in Redis gives each job a slot of its user, {}."
+_ARQ_SET_UP = "As tuned, but 256 jobs at once; it has no limit of its own, so a Lua bucket in Redis gives each job a slot of its user, {}."
 
 ARQ_WAIT = Contender(
     "arq-wait",
     "arq, waits for a bucket",
     *_ARQ,
-    _ARQ_SET_UP.format("100 ms apart; the job waits for it and keeps its place among the 64"),
+    _ARQ_SET_UP.format("100 ms apart; the job waits for it and keeps its place among them"),
     variant="wait",
 )
 ARQ_WAIT_SLOWER = Contender(
@@ -19,7 +19,7 @@ ARQ_WAIT_SLOWER = Contender(
     "arq, waits for a slower bucket",
     *_ARQ,
     _ARQ_SET_UP.format(
-        "102 ms apart, 2 % slower, as room for jitter; the job waits for it and keeps its place among the 64"
+        "102 ms apart, 2 % slower, as room for jitter; the job waits for it and keeps its place among them"
     ),
     variant="wait-slower",
 )
@@ -29,6 +29,13 @@ ARQ_RETRY = Contender(
     *_ARQ,
     _ARQ_SET_UP.format("100 ms apart, to which the job is put off by `Retry(defer=...)`"),
     variant="retry",
+)
+ARQ_RETRY_SLOWER = Contender(
+    "arq-retry-slower",
+    "arq, retries by a slower bucket",
+    *_ARQ,
+    _ARQ_SET_UP.format("125 ms apart, 25 % slower, as room for its poll, to which the job is put off by `Retry`"),
+    variant="retry-slower",
 )
 _RETRIES = "It has no limit of its own, so what the exchange refuses is retried after 2 s, {}."
 
@@ -72,6 +79,7 @@ LIMITED_CONTENDERS = (
     ARQ_WAIT,
     ARQ_WAIT_SLOWER,
     ARQ_RETRY,
+    ARQ_RETRY_SLOWER,
     SAQ_RETRY,
     TASKIQ_RETRY,
     STREAQ_RETRY,

@@ -31,7 +31,7 @@ METHOD = """
 Each program does the whole job: it builds the body, signs it, posts it through one session to the exchange double,
 reads the reply, and stores a result. The bare aiohttp loop does the same without a queue and without a result: it is
 the most that this machine can do with that client. The programs take turns: a load runs once with each of them, then
-once more with each, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets; some
+once more with each in the opposite order, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets; some
 loads run once, and say so. After `drain` and `idle` it is checked that all jobs arrived and all results are stored;
 what failed is noted below the table. The best stands first.
 """

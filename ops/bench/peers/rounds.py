@@ -46,10 +46,11 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
 def order(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
     """Yield the runs as they follow each other, each with the number of its round, from 1.
 
-    All programs run once before one runs again, so that a change of the machine's speed meets all of them.
+    All programs run once before one runs again, so that a change of the machine's speed meets all of them; every other
+    round goes backwards, so that none always runs first.
     """
     for number in range(1, rounds + 1):
-        for contender in contenders:
+        for contender in contenders if number % 2 else reversed(contenders):
             yield number, contender
 
 

@@ -21,6 +21,7 @@ from ops.bench.redis_load import Load
 from ops.children import child_group, temporary_folder
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
+from producers.settings import PREFIX
 
 READY_TIMEOUT_S = 60.0
 CALLER_TIMEOUT_S = 120.0
@@ -160,7 +161,7 @@ async def stage(
         credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
         async with Stack(dsn, credentials, credentials, double_options) as stack, Redis.from_url(dsn) as redis:
             environ = {
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
                 **rate_limits,
                 "COPYTRADE_LOG_LEVEL": "ERROR",
                 "COPYTRADE_REDIS_DSN": dsn,

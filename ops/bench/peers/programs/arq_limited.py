@@ -1,12 +1,13 @@
 """arq, tuned, with a leaky bucket for each user, since it has no limit of its own.
 
 The bucket is a Lua script in Redis (GCRA without a burst): each job asks it once for a slot, and a job that gets a 429
-all the same asks for another. Jobs are enqueued one after another, with IDs that sort, as arq orders those of the same
+all the same asks for another. It has 256 jobs at once, as many as this project's worker, since waiting jobs keep their
+places. Jobs are enqueued one after another, with IDs that sort, as arq orders those of the same
 millisecond by their IDs.
 
-PEERS_VARIANT=wait: a job waits for its slot, and keeps its place among the 64 jobs at once meanwhile.
+PEERS_VARIANT=wait: a job waits for its slot, and keeps its place among the jobs at once meanwhile.
 PEERS_VARIANT=wait-slower: the same with slots 2 % farther apart.
-PEERS_VARIANT=retry: a job that has to wait ends by `Retry(defer=...)`, as arq's documentation ("Usage", "Retrying jobs
+PEERS_VARIANT=retry, or retry-slower with slots 25 % farther apart: a job that has to wait ends by `Retry(defer=...)`, as arq's documentation ("Usage", "Retrying jobs
 and cancellation") shows, and sends when it runs again.
 """
 
@@ -22,7 +23,8 @@ from job import Exchange
 from protocol import VARIANT, Change, run
 
 BUCKET = Path(__file__).with_name("bucket.lua").read_text(encoding="utf-8")
-SPACING_US = 102_000 if VARIANT == "wait-slower" else 100_000
+SPACING_US = {"wait-slower": 102_000, "retry-slower": 125_000}.get(VARIANT, 100_000)
+MANY = TUNED | {"max_jobs": 256}
 MAX_TRIES = 100
 TOO_MANY_REQUESTS = 429
 
@@ -53,7 +55,7 @@ async def slot_s(ctx: dict[str, Any], change: Change) -> float:
     return await ctx["redis"].eval(BUCKET, 1, f"bucket:{change['userId']}", SPACING_US) / 1_000_000
 
 
-apply = retry_and_apply if VARIANT == "retry" else wait_and_apply
+apply = retry_and_apply if VARIANT.startswith("retry") else wait_and_apply
 
 
 class LimitedArqQueue(ArqQueue):
@@ -62,7 +64,7 @@ class LimitedArqQueue(ArqQueue):
     def work(self) -> None:
         """Run arq's worker."""
         functions = [func(apply, name="apply", max_tries=MAX_TRIES)]
-        Worker(functions, redis_settings=SETTINGS, on_startup=start, on_shutdown=stop, **TUNED).run()
+        Worker(functions, redis_settings=SETTINGS, on_startup=start, on_shutdown=stop, **MANY).run()
 
     async def enqueue(self, changes: list[Change]) -> None:
         """Enqueue one change after another."""
