@@ -22,11 +22,14 @@ def read_run(path: Path) -> tuple[list[Figure], list[str]]:
         UnreadableRun: the file cannot be read, or is something else.
     """
     try:
-        return parse(path.read_bytes())
+        figures, benchmarks = parse(path.read_bytes())
     except (OSError, msgspec.DecodeError) as exc:
         raise UnreadableRun(
             f"{path} is not the JSON of a run (python -m ops.bench --json, or of peers): {exc}"
         ) from exc
+    if not figures:
+        raise UnreadableRun(f"{path} has no figures: the run that was to write it did not end")
+    return figures, benchmarks
 
 
 def print_movements(old: Sequence[Figure], new: Sequence[Figure], *, to_stderr: bool = False) -> int:

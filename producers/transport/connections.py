@@ -6,8 +6,8 @@ They differ from those of redis-py 5.3 in these ways:
   next command resolves the host name, or asks the sentinels, again. redis-py does this with sentinels only.
 - A failure to connect is distinct from a lost reply: it may always be retried, see `producers.transport.retry`. A
   server that is at its limit of clients refuses with the first reply.
-- An asynchronous one sends a command at once. redis-py makes a task of each, to limit the time for sending it; that
-  limit is needed only if the system does not take all of it.
+- An asynchronous one sends a command at once. redis-py makes a task of each, to limit the time for sending it. Where
+  the system does not take all of a command, that limit holds, or else that of the reply (TLS has a buffer of its own).
 - They tell whether they can be used again, by what the operating system knows. redis-py's asynchronous connections
   know a lost connection only after the event loop has read from it.
 """
@@ -114,7 +114,7 @@ class _AsyncMixin:
             return
         writer.writelines(command)
         if writer.transport.get_write_buffer_size():
-            await super().send_packed_command([], check_health)  # type: ignore[misc]  # waits until it is sent
+            await super().send_packed_command([], check_health=False)  # type: ignore[misc]  # waits for the buffer
 
     @property
     def usable(self) -> bool:

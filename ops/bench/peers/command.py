@@ -20,7 +20,7 @@ from ops.bench.peers.drain import DRAIN
 from ops.bench.peers.idle import IDLE
 from ops.bench.peers.limited import LIMITED_0MS, LIMITED_40MS
 from ops.bench.peers.plan import Plan
-from ops.bench.peers.publish import REPORT, publish
+from ops.bench.peers.publish import REPORT, is_published, publish
 from ops.bench.peers.recording import OtherRunError, Recording
 from ops.bench.peers.report import Report
 from ops.bench.peers.rounds import measure
@@ -36,7 +36,7 @@ DEFAULT_ROUNDS = 3
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, write the report, and return the exit status: 1 if a program did not do all of its jobs.
+    """Measure, write the report, its page and its picture; return 1 if a program did not do all of its jobs, else 0.
 
     With `--page`, write the page and the picture of a report that is there instead. With `--compare`, say what moved
     against an earlier report; the exit status is 1 also if a figure of our own worker got worse beyond its spread.
@@ -64,8 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         recording.add(measure(plan, contenders, options.rounds, options.jobs))
     if _is_wanted(PROFILE, options) and not options.only:
         recording.add_profiles(asyncio.run(profiles(options.jobs or USERS)))
-    if options.out == REPORT:
-        publish()
+    publish(options.out)
     report = recording.report
     moved = print_movements(old, from_report(report)) if options.compare else 0
     return moved or int(any(not row.figures for load in report.loads for row in load.rows))
@@ -89,7 +88,10 @@ def _begin(programs: Sequence[Contender], rounds: int) -> Report:
 def _chosen(plan: Plan, options: argparse.Namespace) -> list[Contender]:
     only, at_once = options.only, options.at_once
     chosen = [contender for contender in plan.contenders if not only or contender.name in only]
-    return [replace(contender, drain_at_once=at_once) for contender in chosen] if at_once else chosen
+    if not at_once:
+        return chosen
+    said = f" In this run: {at_once} jobs at once in drain."
+    return [replace(each, drain_at_once=at_once, set_up=each.set_up + said) for each in chosen]
 
 
 def _distinct(chosen: Iterable[Sequence[Contender]]) -> list[Contender]:
@@ -121,12 +123,29 @@ def _parser() -> argparse.ArgumentParser:
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
+    if options.page:
+        return options
     if options.rounds < 1:
         parser.error(f"--rounds must be 1 or more; got {options.rounds}")
     if options.at_once is not None and options.at_once < 1:
         parser.error(f"--at-once must be 1 or more; got {options.at_once}")
     if options.jobs is not None and options.jobs < 2:
         parser.error(f"--jobs must be 2 or more; got {options.jobs}")
-    if options.out == REPORT and (options.only or options.jobs or options.at_once):
-        parser.error("--only, --jobs and --at-once are for tries: name another file for their figures by --out")
+    _check_file(parser, options)
     return options
+
+
+def _check_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what would end with a report that is lost, or does not say what was measured."""
+    if not options.out.parent.is_dir():
+        parser.error(f"there is no folder {options.out.parent} to write {options.out.name} to")
+    if is_published(options.out):
+        if options.only or options.jobs or options.at_once:
+            parser.error("--only, --jobs and --at-once are for tries: name another file for their figures by --out")
+        if options.loads and not options.add:
+            parser.error("the published report would lose its other loads: keep them by --add, or name a file by --out")
+    if options.only and options.add:
+        parser.error("--add replaces whole loads, which --only does not measure")
+    for load in options.loads:
+        if load != PROFILE and not any(plan.name == load and _chosen(plan, options) for plan in PLANS):
+            parser.error(f"none of {', '.join(options.only)} is measured in {load}")

@@ -94,9 +94,10 @@ SAQ = Contender(
     "saq_jobs.py",
     "saq",
     ("saq", "redis", "hiredis"),
-    "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Job.refresh(1)`, which is "
-    "notified, and by `Queue.apply` where it looks every 10 ms. Its worker starts less than a minute after another: a queue's first one, started "
-    "on a full queue, takes jobs that it has just begun for stuck, and sends some twice.",
+    "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Job.refresh(1)`, which "
+    "is notified, and by `Queue.apply` where it looks every 10 ms. Its worker starts less than a minute after "
+    "another: a queue's first one, started on a full queue, takes jobs that it has just begun for stuck, and sends "
+    "some twice.",
     drain_at_once=32,
 )
 

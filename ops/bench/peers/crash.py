@@ -79,7 +79,9 @@ CRASH = Plan(
     f"{JOBS:,} changes of as many users are enqueued for a worker that runs, {TRICKLE_PER_S} a second, and the double "
     f"answers after {LATENCY_MS} ms without limits, so that some forty jobs are in flight. After {SENT_BEFORE} "
     "requests the worker and its children are killed by SIGKILL, and another is started at once, whose start counts. "
-    "Each program recovers by its own defaults, but saq has `retries`, without which it ends such jobs. A job is in "
+    "Each program recovers by its own defaults, which are settings: a job is another worker's after 2 s with this "
+    "project, 60 s with streaq, 310 s with arq, 5 minutes with docket and 10 with taskiq, so that the last three are "
+    "not seen to recover; saq has `retries`, without which it ends such jobs. A job is in "
     "flight if its request was sent and not answered before the kill; unsent are jobs that the killed worker had "
     "fetched ahead. A job that is sent again after a success had no result stored when the worker was killed; jobs "
     "that are sent again later are not seen. One round.",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from ops.bench.peers.contenders import OURS_PLAIN, Contender
 
 _ARQ = ("arq_limited.py", "arq", ("arq", "redis", "hiredis"))
-_ARQ_SET_UP = "As tuned, but 256 jobs at once; it has no limit of its own, so a Lua bucket in Redis gives each job a slot of its user, {}."
+_ARQ_SET_UP = (
+    "As tuned, but 256 jobs at once; it has no limit of its own, so a Lua bucket in Redis gives each job a slot of its "
+    "user, {}."
+)
 
 ARQ_WAIT = Contender(
     "arq-wait",

@@ -8,20 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from ops.bench.peers.goals import Goal, goals
 from ops.bench.peers.report import Figure, Load, Profile, Program, Report, Row, Spread
 
-PICTURE = "peers.svg"
 _MARKS = re.compile(r"`[^`]+`|[\\`*_<>|\[\]]")
 WITHOUT_REASON = "the reason is not known yet"
 VERDICTS = {True: "met", False: "**missed**", None: ""}
 
 HEAD = """# Beside its peers
 
-Written by `python -m ops.bench peers --page` from [peers.json](peers.json); do not edit it.
+Written by `python -m ops.bench peers --page` from [{name}.json]({name}.json); do not edit it.
 """
 
 RUN = """
 ```sh
 sh ops/demo.sh                                        # makes the environment .env/demo
-.env/demo/bin/python -m ops.bench peers               # installs each peer in an environment of its own, and measures
+.env/demo/bin/python -m ops.bench peers --out mine.json     # about an hour; writes mine.md and mine.svg beside it, too
 .env/demo/bin/python -m ops.bench peers --page        # writes this page and its picture again, without measuring
 .env/demo/bin/python -m ops.bench --compare OLD.json --new NEW.json    # what moved between two runs
 ```
@@ -31,25 +30,30 @@ METHOD = """
 Each program does the whole job: it builds the body, signs it, posts it through one session to the exchange double,
 reads the reply, and stores a result. The bare aiohttp loop does the same without a queue and without a result: it is
 the most that this machine can do with that client. The programs take turns: a load runs once with each of them, then
-once more with each in the opposite order, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets; some
+once more with each, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets; some
 loads run once, and say so. After `drain` and `idle` it is checked that all jobs arrived and all results are stored;
-what failed is noted below the table. The best stands first.
+what failed is noted below the table. The best stands first; an empty cell says that something did not happen.
+
+Each peer is installed into an environment of its own, from a lock with hashes. It runs on Linux only, since it reads
+`/proc`. The rate of the bare loop differs from round to round by half, and the others' less: compare programs within a
+run, not runs.
 """
 
 
 PROFILES = "Of this project, under load: `python -m ops.bench profile`; [how it is measured](README.md#method)."
 
 
-def page(report: Report, reasons: Mapping[str, str]) -> str:
+def page(report: Report, reasons: Mapping[str, str], name: str = "peers") -> str:
     """Return the page.
 
     Args:
         report: what was measured.
         reasons: why goals were missed, by the goals' names, as people wrote it.
+        name: of the report's file and of the picture's, which are beside the page.
     """
     sections = [
-        HEAD,
-        f"![Drain rate and idle arrival of each program]({PICTURE})\n",
+        HEAD.format(name=name),
+        f"![Drain rate and idle arrival of each program]({name}.svg)\n",
         "## What is measured, and how to run it\n" + METHOD.format(rounds=_count(report.rounds, "round")) + RUN,
         _machine(report),
         *(_load(load, report.programs) for load in report.loads),

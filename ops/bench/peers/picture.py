@@ -70,7 +70,7 @@ def picture(report: Report) -> str:
     body, top = [], float(MARGIN)
     for load, figure, title, draw in (
         (DRAIN, RATE, "Drain: jobs a second, more is better", _bars),
-        (IDLE, ARRIVAL, "Idle: ms from enqueue to arrival, less is better", _points),
+        (IDLE, ARRIVAL, "Idle: ms from enqueue to arrival, less is better (logarithmic)", _points),
     ):
         lines = _lines(report, load, figure)
         if lines:
@@ -137,7 +137,7 @@ def _points(lines: Sequence[Line], left: float, top: float) -> Iterator[str]:
     for power in range(first, last + 1):
         x = place(10.0**power)
         yield f'<path class="grid" d="M{x:.1f} {top:.0f}V{bottom:.0f}"/>'
-        yield f'<text class="small" text-anchor="middle" x="{x:.1f}" y="{bottom + 13:.0f}">{10.0**power:g} ms</text>'
+        yield f'<text class="small" text-anchor="middle" x="{x:.1f}" y="{bottom + 13:.0f}">{10.0**power:,.0f} ms</text>'
     for index, line in enumerate(lines):
         y = top + index * ROW
         yield from _labels(line, left, y, place)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from ops.bench.peers.page import PICTURE, page
+from ops.bench.peers.page import page
 from ops.bench.peers.picture import picture
 from ops.bench.peers.report import decode
 
-FOLDER = Path(__file__).parents[1]
-REPORT = FOLDER / "peers.json"
-PAGE = FOLDER / "PEERS.md"
-REASONS = FOLDER / "peers" / "missed.toml"
+REPORT = Path(__file__).parents[1] / "peers.json"
+"""The published one. Its page is PEERS.md; the page of another report has the report's name."""
+
+REASONS = Path(__file__).with_name("missed.toml")
 """Why goals were missed, by the names of the goals: written by people."""
 
 
@@ -27,8 +27,16 @@ def published(report: Path = REPORT) -> dict[Path, str]:
         msgspec.DecodeError: it is no such document.
     """
     measured = decode(report.read_bytes())
+    drawn = {report.with_suffix(".svg"): picture(measured)}
+    if not is_published(report):
+        return {report.with_suffix(".md"): page(measured, {}, report.stem), **drawn}
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
-    return {PAGE: page(measured, reasons), FOLDER / PICTURE: picture(measured)}
+    return {report.with_name("PEERS.md"): page(measured, reasons), **drawn}
+
+
+def is_published(report: Path) -> bool:
+    """Return whether a report is the published one, however its path is written."""
+    return report.resolve() == REPORT.resolve()
 
 
 def publish(report: Path = REPORT) -> None:

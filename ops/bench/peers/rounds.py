@@ -40,7 +40,8 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
         Row(contender.name, summarize(with_ratios(runs, bare)), " ".join(failures[contender]))
         for contender, runs in measured.items()
     ]
-    return Load(plan.name, plan.title, plan.about, list(plan.figures), rows)
+    about = f"{plan.about} In this run: {jobs:,} jobs." if jobs else plan.about
+    return Load(plan.name, plan.title, about, list(plan.figures), rows)
 
 
 def order(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:

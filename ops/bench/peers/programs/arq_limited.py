@@ -7,8 +7,9 @@ millisecond by their IDs.
 
 PEERS_VARIANT=wait: a job waits for its slot, and keeps its place among the jobs at once meanwhile.
 PEERS_VARIANT=wait-slower: the same with slots 2 % farther apart.
-PEERS_VARIANT=retry, or retry-slower with slots 25 % farther apart: a job that has to wait ends by `Retry(defer=...)`, as arq's documentation ("Usage", "Retrying jobs
+PEERS_VARIANT=retry: a job that has to wait ends by `Retry(defer=...)`, as arq's documentation ("Usage", "Retrying jobs
 and cancellation") shows, and sends when it runs again.
+PEERS_VARIANT=retry-slower: the same with slots 25 % farther apart.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ async def test_sending_a_large_command_to_a_server_that_hangs_times_out(server: 
     hurried = open_redis(server.dsn, ArqRedis, timeout_s=0.2)
     await hurried.ping()
     server.freeze()
-    with pytest.raises(RedisTimeoutError, match="writing"):
+    with pytest.raises(RedisTimeoutError, match=r"writing|reading"):  # by the release of Python
         await hurried.set("large", LARGE)
     server.thaw()
     async with asyncio.timeout(WITHIN_S):

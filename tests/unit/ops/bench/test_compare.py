@@ -10,6 +10,7 @@ import pytest
 
 from ops.bench import __main__ as command
 from ops.bench.compare import Verdict, compare, from_measurements, from_report, parse
+from ops.bench.earlier_run import UnreadableRun, read_run
 from ops.bench.measurement import Measurement, at_least, at_most, merge
 from ops.bench.peers.report import encode
 from tests.unit.ops.bench.peers.sample import report
@@ -119,6 +120,14 @@ def test_a_file_is_of_the_usual_benchmarks_or_of_the_peers(tmp_path: Path) -> No
     assert parse(encode(report())) == (from_report(report()), ["peers"])
     with pytest.raises(msgspec.DecodeError):
         parse(b"<html>")
+
+
+def test_a_run_without_figures_is_refused(tmp_path: Path) -> None:
+    """Such is the file of a run that was interrupted: nothing could have moved against it."""
+    path = tmp_path / "old.json"
+    path.write_bytes(b"")
+    with pytest.raises(UnreadableRun, match="has no figures"):
+        read_run(path)
 
 
 @pytest.mark.parametrize(("new", "status"), [((9, 8), 1), ((20, 30), 0), ((12, 8), 0)])

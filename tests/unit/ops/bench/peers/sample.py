@@ -16,7 +16,13 @@ def spread(median: float) -> Spread:
 
 def limited(program: str, throttled: int, inversions: int, neighbours_ms: float) -> Row:
     """Return a row whose counts are the same in all rounds."""
-    figures = {"throttled": float(throttled), "inversions": float(inversions), "neighbours_p99_ms": neighbours_ms}
+    figures = {
+        "throttled": float(throttled),
+        "inversions": float(inversions),
+        "lost": 0.0,
+        "over_floor_s": 1.0,
+        "neighbours_p99_ms": neighbours_ms,
+    }
     return Row(program, {name: Spread(value, value, value) for name, value in figures.items()})
 
 

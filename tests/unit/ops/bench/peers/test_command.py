@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ops.bench.peers.command import main
+from ops.bench.peers.publish import REPORT
 
 
 @pytest.mark.parametrize("option", [("--only", "saq"), ("--jobs", "20"), ("--at-once", "16")], ids=lambda pair: pair[0])
@@ -23,3 +26,29 @@ def test_numbers_below_the_least_are_refused(option: str, capsys: pytest.Capture
     with pytest.raises(SystemExit, match="2"):
         main([option, "0"])
     assert f"{option} must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--loads", "crash"], "would lose its other loads"),
+        (["--loads", "crash", "--out", "nowhere/try.json"], "there is no folder nowhere"),
+        (["--loads", "drain", "--only", "arq-wait", "--out", "try.json"], "none of arq-wait is measured in drain"),
+        (["--only", "saq", "--add", "--out", "try.json"], "replaces whole loads"),
+    ],
+    ids=["without --add", "no folder", "nothing to measure", "a part of a load"],
+)
+def test_a_run_that_would_lose_figures_is_refused(
+    options: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is measured."""
+    with pytest.raises(SystemExit, match="2"):
+        main(options)
+    assert says in capsys.readouterr().err
+
+
+def test_the_published_report_is_known_by_any_path(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also by one from the folder of the run."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["--jobs", "20", "--out", os.path.relpath(REPORT)])
+    assert "for tries" in capsys.readouterr().err

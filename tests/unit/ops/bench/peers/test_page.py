@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from ops.bench.peers import command, publish
+from ops.bench.peers import command
 from ops.bench.peers.goals import goals
 from ops.bench.peers.page import WITHOUT_REASON, number, page, text
 from ops.bench.peers.picture import RIGHT, picture
 from ops.bench.peers.publish import REPORT, published
-from ops.bench.peers.report import encode
+from ops.bench.peers.report import Report, Spread, encode
 from tests.unit.ops.bench.peers.sample import report
 
 
@@ -93,6 +93,49 @@ def test_a_peer_that_is_as_clean_takes_the_goal() -> None:
     assert (goals(other)[2].met, goals(other)[2].measured) == (False, "without any: this project, taskiq <stream>")
 
 
+def without(load: int, *, program: str, is_absent: bool) -> Report:
+    """Return the report without a row of a load, or with one that has no figures, because the program failed."""
+    sample = report()
+    loads = list(sample.loads)
+    rows = [
+        msgspec.structs.replace(row, figures={}) if row.program == program else row
+        for row in loads[load].rows
+        if not (is_absent and row.program == program)
+    ]
+    loads[load] = msgspec.structs.replace(loads[load], rows=rows)
+    return msgspec.structs.replace(sample, loads=loads)
+
+
+@pytest.mark.parametrize("load", [0, 1, 2], ids=["drain", "idle", "limited"])
+def test_a_goal_is_not_judged_if_a_peer_failed(load: int) -> None:
+    """Without the first peer, a missed goal would seem met."""
+    goal = goals(without(load, program="taskiq", is_absent=False))[load]
+    assert (goal.met, goal.measured) == (None, "failed: taskiq <stream>")
+
+
+@pytest.mark.parametrize("load", [0, 1, 2], ids=["drain", "idle", "limited"])
+def test_a_goal_is_not_judged_without_our_own_figures(load: int) -> None:
+    """Whatever the peers reached."""
+    assert goals(without(load, program="ours", is_absent=True))[load].met is None
+
+
+def test_who_sends_far_below_the_limit_is_not_clean() -> None:
+    """A program that needs much longer meets no limit, and needs no skill for that."""
+    sample = report()
+    limited = sample.loads[2]
+    ours = limited.rows[0]
+    slow = msgspec.structs.replace(ours, program="taskiq", figures=ours.figures | {"over_floor_s": Spread(9, 9, 9)})
+    rows = [ours, slow, *limited.rows[2:]]
+    other = msgspec.structs.replace(sample, loads=[msgspec.structs.replace(limited, rows=rows)])
+    assert (goals(other)[2].met, goals(other)[2].measured) == (True, "without any: this project")
+
+
+def test_what_is_just_below_a_goal_does_not_read_as_the_goal() -> None:
+    """The lead is cut off, not rounded; the extremes of the rounds stand beside it."""
+    goal = goals(report(ours_per_s=2.499 * 1256))[0]
+    assert (goal.met, goal.measured) == (False, "2.49 times the rate of taskiq <stream>; 2.04 to 3.05 by the extremes")
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -146,15 +189,16 @@ def test_labels_are_text_and_figures_stand_beside_their_bars() -> None:
     assert "@media (prefers-color-scheme: dark)" in svg
 
 
-def test_the_command_writes_both_files_of_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without measuring."""
-    path = tmp_path / "run.json"
+def test_a_report_of_ones_own_has_its_page_and_picture_beside_it(tmp_path: Path) -> None:
+    """Without measuring; the published page stays as it is."""
+    path = tmp_path / "mine.json"
     path.write_bytes(encode(report()))
-    monkeypatch.setattr(publish, "FOLDER", tmp_path)
-    monkeypatch.setattr(publish, "PAGE", tmp_path / "PEERS.md")
     assert command.main(["--page", "--out", str(path)]) == 0
-    assert (tmp_path / "PEERS.md").read_text("utf-8").startswith("# Beside its peers\n")
-    assert (tmp_path / "peers.svg").read_text("utf-8") == picture(report())
+    written = (tmp_path / "mine.md").read_text("utf-8")
+    assert "from [mine.json](mine.json)" in written
+    assert "](mine.svg)" in written
+    assert (tmp_path / "mine.svg").read_text("utf-8") == picture(report())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["mine.json", "mine.md", "mine.svg"]
 
 
 @pytest.mark.parametrize("options", [["--page", "--out"], ["--compare"]])
