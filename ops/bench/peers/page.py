@@ -34,8 +34,8 @@ once more with each, and so on. A figure is the median of {rounds}, with the low
 loads run once, and say so. After `drain` and `idle` it is checked that all jobs arrived and all results are stored;
 what failed is noted below the table. The best stands first; an empty cell says that something did not happen.
 
-Each peer is installed into an environment of its own, from a lock with hashes. It runs on Linux only, since it reads
-`/proc`. The rate of the bare loop differs from round to round by half, and the others' less: compare programs within a
+Each peer is installed into an environment of its own, from a lock with hashes. The benchmark runs on Linux only: it
+reads `/proc`. The rate of the bare loop differs from round to round by half, and the others' less: compare programs within a
 run, not runs.
 """
 
