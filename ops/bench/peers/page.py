@@ -35,8 +35,8 @@ loads run once, and say so. After `drain` and `idle` it is checked that all jobs
 what failed is noted below the table. The best stands first; an empty cell says that something did not happen.
 
 Each peer is installed into an environment of its own, from a lock with hashes. The benchmark runs on Linux only: it
-reads `/proc`. The rate of the bare loop differs from round to round by half, and the others' less: compare programs within a
-run, not runs.
+reads `/proc`. The rate of the bare loop differs from round to round by half, and the others' less: compare programs
+within a run, not runs.
 """
 
 
