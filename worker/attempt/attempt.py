@@ -195,7 +195,7 @@ class AttemptRunner:
             attempt,
             ended_s,
             round_trip_s,
-            credentials.fingerprint,
+            credentials.fingerprint if verdict == ReplyClass.CREDENTIALS else "",
             replaced,
             retry_after_s,
             late_until_s=late_until_s,

@@ -129,7 +129,7 @@ class SentRequest(msgspec.Struct, frozen=True):
         attempt: The request as it is stored.
         ended_s: When its reply or its failure came, monotonic clock.
         round_trip_s: From writing it to its reply; None if no reply came.
-        fingerprint: Fingerprint of the API keys that signed it.
+        fingerprint: Fingerprint of the API keys that signed it if they were rejected; "" if not.
         keys_replaced: Whether these keys were rejected and the user has other ones now.
         retry_after_s: How long the exchange asks to wait; None if it does not say.
         failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
