@@ -22,6 +22,7 @@ class Peer:
         url: where it listens.
         requests: head and body of every request that arrived.
         connections: how many were opened.
+        heads: how many heads of requests have arrived.
         arrived: set when a request has arrived.
         writer: of the connection that was opened last.
         disconnected: set when a client has closed a connection.
@@ -32,6 +33,7 @@ class Peer:
         self.url = ""
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
+        self.heads = 0
         self.arrived = asyncio.Event()
         self.writer: asyncio.StreamWriter
         self.disconnected = asyncio.Event()
@@ -55,6 +57,7 @@ class Peer:
         with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
+                self.heads += 1
                 length = next(
                     (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
                 )

@@ -6,8 +6,6 @@ It sends bytes and headers unchanged and does not interpret them. It returns `Ra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
@@ -19,6 +17,7 @@ from worker.clock import Clock, SystemClock
 from worker.errors import NotSent, TransportError
 from worker.exchange.connections import ExchangeConnector
 from worker.exchange.content_encoding import UndecodableBody, charset_of, decode
+from worker.exchange.sending import Sending, SendingBody, trace_of_headers
 from worker.exchange.transport_errors import MAX_HEADER_BYTES, MAX_HEADERS, transport_error
 from worker.settings import Proxy, exchange_origin
 
@@ -43,15 +42,6 @@ class RawReply(msgspec.Struct, frozen=True):
     took_s: float
     charset: str | None = None
     retry_after: str | None = None
-
-
-@dataclass(slots=True)
-class _SendState:
-    """Whether a request may be sent, and when it was written. `ExchangeClient._before_write` updates it."""
-
-    may_send: Callable[[], bool]
-    sent_s: float | None = None
-    is_stopped: bool = False
 
 
 class ExchangeClient:
@@ -101,15 +91,23 @@ class ExchangeClient:
         )
         self._reply_limit_bytes = reply_limit_bytes
         self._clock = clock or SystemClock()
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
-        tracing = aiohttp.TraceConfig()
-        # Despite their names, aiohttp awaits both hooks just before it writes: the last moment to cancel a request.
-        tracing.on_request_headers_sent.append(self._before_write)
-        tracing.on_request_chunk_sent.append(self._before_write)
-        self._session = aiohttp.ClientSession(
-            connector=ExchangeConnector(self._max_connections, self._bind),
+        self._connector = ExchangeConnector(self._max_connections, self._bind)
+        self._sessions = {"POST": self._session(), "GET": self._session(trace_of_headers())}
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
+        await self._connector.close()
+
+    def _session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
             timeout=self._timeout,
@@ -117,14 +115,8 @@ class ExchangeClient:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
-            trace_configs=[tracing],
+            trace_configs=list(traces),
         )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def post(
         self, path: str, body: bytes, headers: Mapping[str, str], *, may_send: Callable[[], bool] = _always
@@ -156,34 +148,35 @@ class ExchangeClient:
         headers: Mapping[str, str] | None,
         may_send: Callable[[], bool],
     ) -> RawReply:
-        if self._session is None:
+        session = self._sessions.get(method)
+        if session is None:
             raise RuntimeError("ExchangeClient is not open; use it within `async with`")
-        send_state = _SendState(may_send)
+        sending = Sending(self._clock, may_send)
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 URL(self._origin + path, encoded=True),  # as signed: yarl must not quote it again
-                data=body,
+                data=None if body is None else SendingBody(body, sending),
                 headers=headers,
                 allow_redirects=False,
                 proxy=self._proxy.url if self._proxy else None,
                 proxy_headers=_proxy_headers(self._proxy),
-                trace_request_ctx=send_state,
+                trace_request_ctx=sending,
             ) as response:
                 content = await self._read(response)
                 status, charset = response.status, charset_of(response.headers.get(CONTENT_TYPE, ""))
                 retry_after = response.headers.get("Retry-After")
         except aiohttp.ClientResponseError as exc:
-            error = self._error(method, path, send_state, exc)
+            error = self._error(method, path, sending, exc)
         except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError
-            if send_state.is_stopped:
+            if sending.is_stopped:
                 raise NotSent(f"{method} {self._origin}{path}: not sent, the worker's session had ended") from None
-            error = self._error(method, path, send_state, exc)
+            error = self._error(method, path, sending, exc)
             if self._proxy is None:
                 raise error from exc
         else:
             received_s = self._clock.monotonic()
-            sent_s = received_s if send_state.sent_s is None else send_state.sent_s
+            sent_s = received_s if sending.sent_s is None else sending.sent_s
             return RawReply(status, content, received_s - sent_s, charset, retry_after)
         # Raised outside `except`, so without cause: such errors have the headers of the request, or for the proxy, in
         # their repr.
@@ -199,16 +192,8 @@ class ExchangeClient:
                 raise UndecodableBody(f"it has more than {self._reply_limit_bytes} bytes")
         return decode(content, response.headers.getall(CONTENT_ENCODING, ()), self._reply_limit_bytes)
 
-    async def _before_write(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        """Record the time of sending, or stop the request if it may not be sent any more; a trace hook of aiohttp."""
-        send_state: _SendState = context.trace_request_ctx
-        if not send_state.may_send():
-            send_state.is_stopped = True
-            raise aiohttp.ClientConnectionError("it may not be sent any more")
-        send_state.sent_s = self._clock.monotonic()
-
-    def _error(self, method: str, path: str, send_state: _SendState, exc: Exception) -> TransportError:
-        sent = send_state.sent_s is not None
+    def _error(self, method: str, path: str, sending: Sending, exc: Exception) -> TransportError:
+        sent = sending.sent_s is not None
         return transport_error(f"{method} {self._origin}{path}", self._origin, exc, sent=sent, proxy=self._proxy)
 
 

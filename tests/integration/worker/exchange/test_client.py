@@ -8,6 +8,7 @@ import traceback
 import pytest
 
 from producers.errors import SettingsError
+from producers.transport.cancellation import cancel_and_wait
 from tests.support.http_peer import HEADERS, OK, Answer, is_silent, peer, post, resets, writes, writes_and_closes
 from worker.errors import NotSent, TransportError
 from worker.exchange.client import ExchangeClient
@@ -105,31 +106,37 @@ async def test_the_round_trip_is_measured_from_the_send() -> None:
 
     async with peer(writes(OK)) as other, ExchangeClient(other.url, 1, clock=Ticks()) as exchange:
         assert (await exchange.post("/path", b"{}", HEADERS)).took_s == 1.0
+        assert (await exchange.get("/time")).took_s == 1.0
 
 
-@pytest.mark.parametrize("permitted", [0, 1], ids=["when there is a connection", "when the body is written"])
-async def test_a_request_that_may_no_longer_be_sent_is_not_sent(permitted: int) -> None:
-    """Asked twice, the last time just before the bytes are written."""
-    asked = iter(range(2))
+async def test_a_request_that_may_no_longer_be_sent_is_not_sent() -> None:
+    """Not even its head, whose signature is valid for a while: the connection is closed without a byte."""
     async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         with pytest.raises(NotSent, match="not sent, the worker's session had ended"):
-            await exchange.post("/path", b"{}", HEADERS, may_send=lambda: next(asked) < permitted)
+            await exchange.post("/path", b"{}", HEADERS, may_send=lambda: False)
+        await other.disconnected.wait()
 
-    assert other.requests == []
+    assert other.heads == 0
 
 
-async def test_whether_a_request_may_be_sent_is_not_asked_after_it_was_written() -> None:
-    """A session that ends later does not stop it: it is under way."""
-    asked: list[bool] = []
+async def test_whether_a_request_may_be_sent_is_asked_once_when_it_has_a_connection() -> None:
+    """The session may end while the request waits for one, and does not stop what was written."""
+    other_was_sent: list[bool] = []
+    async with peer(is_silent) as other, ExchangeClient(other.url, 1) as exchange:
 
-    def may_send() -> bool:
-        asked.append(True)
-        return True
+        def may_send() -> bool:
+            other_was_sent.append(first.done())
+            return True
 
-    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
-        reply = await exchange.post("/path", b"{}", HEADERS, may_send=may_send)
+        first = asyncio.create_task(exchange.post("/first", b"{}", HEADERS))
+        await other.arrived.wait()
+        second = asyncio.create_task(exchange.post("/second", b"{}", HEADERS, may_send=may_send))
+        await asyncio.sleep(0)
+        other.answer = writes(OK)
+        await cancel_and_wait(first)
 
-    assert (reply.status, len(asked)) == (200, 2)
+        assert (await second).status == 200
+    assert other_was_sent == [True]
 
 
 async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
