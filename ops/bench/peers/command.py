@@ -103,13 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     loads = [*(plan.name for plan in PLANS), PROFILE]
     programs = [contender.name for contender in _distinct([plan.contenders for plan in PLANS])]
     parser = argparse.ArgumentParser(prog="python -m ops.bench peers", description=__doc__)
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=DEFAULT_ROUNDS,
-        metavar="N",
-        help=f"default {DEFAULT_ROUNDS}; limited and crash run once",
-    )
+    parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help=f"default {DEFAULT_ROUNDS}")
     parser.add_argument("--out", type=Path, default=REPORT, metavar="FILE", help="default ops/bench/peers.json")
     parser.add_argument("--page", action="store_true", help="measure nothing; write the page and the picture of FILE")
     parser.add_argument("--only", nargs="+", default=[], choices=programs, metavar="PROGRAM", help=", ".join(programs))

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ops.bench.peers.environments import python_of, versions_of
-from ops.bench.peers.report import BARE, OURS, Program
+from ops.bench.peers.report import BARE, OURS, OURS_64, Program
 
 PROGRAMS = Path(__file__).with_name("programs")
 JOBS_AT_ONCE = 64
@@ -70,6 +70,15 @@ OURS_PLAIN = Contender(
     ("arq", "redis", "hiredis", "aiohttp"),
     "`python -m worker` with its settings as they come, among them 256 changes at once, but rate limits far out of "
     "reach; a caller waits by `Job.result`, which is notified.",
+)
+OURS_WITH_64 = Contender(
+    OURS_64,
+    "this project, 64 at once",
+    "copytrade_jobs.py",
+    "",
+    OURS_PLAIN.distributions,
+    f"As `this project`, but {JOBS_AT_ONCE} changes at once (`COPYTRADE_MAX_JOBS`).",
+    variant="64",
 )
 ARQ = Contender(
     "arq",
@@ -154,5 +163,5 @@ DOCKET_10MS = Contender(
     variant="10ms",
 )
 
-CONTENDERS = (OURS_PLAIN, ARQ, ARQ_TUNED, SAQ, TASKIQ, TASKIQ_UVLOOP, STREAQ, DOCKET, DOCKET_10MS)
-"""In the order of a round, without the bare loop, which comes first."""
+PEERS = (ARQ, ARQ_TUNED, SAQ, TASKIQ, TASKIQ_UVLOOP, STREAQ, DOCKET, DOCKET_10MS)
+"""In the order of a round, after ours."""

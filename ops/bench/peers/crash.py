@@ -84,9 +84,8 @@ CRASH = Plan(
     "not seen to recover; saq has `retries`, without which it ends such jobs. A job is in "
     "flight if its request was sent and not answered before the kill; unsent are jobs that the killed worker had "
     "fetched ahead. A job that is sent again after a success had no result stored when the worker was killed; jobs "
-    "that are sent again later are not seen. One round.",
+    "that are sent again later are not seen.",
     FIGURES,
     (OURS_PLAIN, ARQ_TUNED, SAQ_RETRY, TASKIQ, STREAQ, DOCKET_10MS),
     crash,
-    max_rounds=1,
 )

@@ -10,7 +10,7 @@ import msgspec
 
 from ops.bench.measurement import rate_per_s
 from ops.bench.peers.arrivals import shortfalls
-from ops.bench.peers.contenders import BARE_LOOP, CONTENDERS, Contender
+from ops.bench.peers.contenders import BARE_LOOP, OURS_PLAIN, OURS_WITH_64, PEERS, Contender
 from ops.bench.peers.plan import Figures, Plan
 from ops.bench.peers.processes import CpuLog
 from ops.bench.peers.report import BARE, Figure
@@ -110,6 +110,6 @@ DRAIN = Plan(
     "Programs that have a call for many changes enqueue by it (this project, streaq, docket), the others by 64 calls "
     "at once.",
     FIGURES,
-    (BARE_LOOP, *CONTENDERS),
+    (BARE_LOOP, OURS_PLAIN, OURS_WITH_64, *PEERS),
     drain,
 )

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.bench.peers.report import BARE, OURS, Load, Report, Spread
+from ops.bench.peers.lanes import BUSY_CHANGES, floor_s
+from ops.bench.peers.report import NO_PEERS, OURS, Load, Report, Spread
 
 DRAIN, RATE = "drain", "rate_per_s"
 IDLE, ARRIVAL = "idle", "arrival_p50_ms"
@@ -19,8 +20,8 @@ MAX_BEHIND_PERCENT = 10
 MAX_NEIGHBOURS_MS = 1_000
 """A user with five changes at 10 a second is done after 0.5 s; who waits longer waits for another user."""
 
-MAX_OVER_FLOOR_S = 2.9
-"""A tenth of the floor of 29 s: who sends more slowly meets no limit, and needs none of this."""
+MAX_OVER_FLOOR_S = floor_s(BUSY_CHANGES) / 10
+"""Who sends more slowly meets no limit, and needs none of this."""
 
 NOT_MEASURED = "not measured"
 
@@ -61,14 +62,15 @@ def _drain(rates: Mapping[str, Spread | None], titles: Mapping[str, str]) -> Goa
     if ours is None or not peers or absent:
         return Goal(DRAIN, title, absent or NOT_MEASURED, None)
     best = max(peers, key=lambda name: peers[name].median)
-    lead, lowest, highest = (
-        ours.median / peers[best].median,
-        ours.low / peers[best].high,
-        ours.high / peers[best].low,
-    )
-    # Cut off, not rounded: what is just below the goal does not read as the goal.
-    measured = f"{math.floor(100 * lead) / 100:.2f} times the rate of {titles[best]}"
-    return Goal(DRAIN, title, f"{measured}; {lowest:.2f} to {highest:.2f} by the extremes", lead >= MIN_LEAD)
+    pairs = ((ours.median, peers[best].median), (ours.low, peers[best].high), (ours.high, peers[best].low))
+    lead, lowest, highest = (mine / theirs for mine, theirs in pairs)
+    measured = f"{_cut(lead)} times the rate of {titles[best]}; {_cut(lowest)} to {_cut(highest)} by the extremes"
+    return Goal(DRAIN, title, measured, lead >= MIN_LEAD)
+
+
+def _cut(number: float) -> str:
+    """Return two decimals, cut off and not rounded: what is just below a goal does not read as the goal."""
+    return f"{math.floor(100 * number) / 100:.2f}"
 
 
 def _idle(arrivals_ms: Mapping[str, Spread | None], titles: Mapping[str, str]) -> Goal:
@@ -112,7 +114,7 @@ def _split(
     spreads: Mapping[str, Spread | None], titles: Mapping[str, str]
 ) -> tuple[Spread | None, dict[str, Spread], str]:
     """Return our figure, those of the peers, and in words which peers have none."""
-    peers = {name: spread for name, spread in spreads.items() if name not in (OURS, BARE)}
+    peers = {name: spread for name, spread in spreads.items() if name not in NO_PEERS}
     absent = _without_figures([name for name, spread in peers.items() if spread is None], titles)
     return spreads.get(OURS), {name: spread for name, spread in peers.items() if spread}, absent
 

@@ -13,7 +13,7 @@ import msgspec
 
 from ops.bench.measurement import NS_PER_MS, percentile
 from ops.bench.peers.arrivals import shortfalls
-from ops.bench.peers.contenders import CONTENDERS, Contender
+from ops.bench.peers.contenders import OURS_PLAIN, PEERS, Contender
 from ops.bench.peers.plan import Figures, Plan
 from ops.bench.peers.report import Figure
 from ops.bench.peers.stage import IncompleteError, Stage, change_line, stage
@@ -125,6 +125,6 @@ IDLE = Plan(
     f"{1000 * FAST_POLL_S:g} ms where the program polls for them; the arrivals are of both. Before, {IDLE_S:g} s "
     "without any job.",
     FIGURES,
-    CONTENDERS,
+    (OURS_PLAIN, *PEERS),
     idle,
 )

@@ -10,6 +10,9 @@ from ops.bench.measurement import NS_PER_MS, NS_PER_S, peak_in_window, percentil
 LIMIT_PER_S = 10
 """Of a user at the double, in any sliding second."""
 
+BUSY_CHANGES = 300
+"""Of the one user with many: more than any program has jobs at once."""
+
 Key = tuple[str, int]
 """A user and the number of one of its changes, from 1, in the order in which they were enqueued."""
 

@@ -8,13 +8,13 @@ from functools import partial
 
 from ops.bench.environment import NO_RATE_LIMITS
 from ops.bench.peers.contenders import Contender
-from ops.bench.peers.lanes import LIMIT_PER_S, Applied, figures, floor_s
+from ops.bench.peers.lanes import BUSY_CHANGES, LIMIT_PER_S, Applied, figures, floor_s
 from ops.bench.peers.limited_contenders import LIMITED_CONTENDERS
 from ops.bench.peers.plan import Figures, Plan
 from ops.bench.peers.report import LOWER, Figure
 from ops.bench.peers.stage import LOOK_INTERVAL_S, Stage, change_line, stage
 
-BUSY, BUSY_CHANGES = "busy", 300
+BUSY = "busy"
 NEIGHBOURS = [f"n{number}" for number in range(20)]
 CHANGES_EACH = 5
 WARM_UP_USER = "w"
@@ -91,11 +91,10 @@ def _plan(name: str, title: str, *delays: str) -> Plan:
         "the others' by another process; a worker runs all the time. A change is out "
         "of order if it was applied after a later one of its user and trader, and lost if it was not applied within "
         f"{TIMEOUT_S:g} s. This project's limit of a user is as it comes, and its limit of the address is out of "
-        "reach, as the double has none. One round.",
+        "reach, as the double has none.",
         FIGURES,
         LIMITED_CONTENDERS,
         partial(limited, delays),
-        max_rounds=1,
     )
 
 

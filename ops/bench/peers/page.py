@@ -20,7 +20,7 @@ Written by `python -m ops.bench peers --page` from [{name}.json]({name}.json); d
 RUN = """
 ```sh
 sh ops/demo.sh                                        # makes the environment .env/demo
-.env/demo/bin/python -m ops.bench peers --out mine.json     # about an hour; writes mine.md and mine.svg beside it, too
+.env/demo/bin/python -m ops.bench peers --out mine.json     # two hours; writes mine.md and mine.svg beside it, too
 .env/demo/bin/python -m ops.bench peers --page        # writes this page and its picture again, without measuring
 .env/demo/bin/python -m ops.bench --compare OLD.json --new NEW.json    # what moved between two runs
 ```
@@ -30,8 +30,8 @@ METHOD = """
 Each program does the whole job: it builds the body, signs it, posts it through one session to the exchange double,
 reads the reply, and stores a result. The bare aiohttp loop does the same without a queue and without a result: it is
 the most that this machine can do with that client. The programs take turns: a load runs once with each of them, then
-once more with each, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets; some
-loads run once, and say so. After `drain` and `idle` it is checked that all jobs arrived and all results are stored;
+once more with each, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets. After
+`drain` and `idle` it is checked that all jobs arrived and all results are stored;
 what failed is noted below the table. The best stands first; an empty cell says that something did not happen.
 
 Each peer is installed into an environment of its own, from a lock with hashes. The benchmark runs on Linux only: it

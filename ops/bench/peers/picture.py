@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from ops.bench.peers.goals import ARRIVAL, DRAIN, IDLE, RATE
 from ops.bench.peers.page import number
-from ops.bench.peers.report import BARE, OURS, Report, Row
+from ops.bench.peers.report import BARE, OURS, OURS_64, Report, Row
 
 WIDTH = 400
 RIGHT = 330
@@ -107,7 +107,7 @@ def _lines(report: Report, load_name: str, figure_name: str) -> list[Line]:
 
 def _line(row: Row, figure: str, titles: dict[str, str]) -> Line:
     spread = row.figures[figure]
-    kind = {OURS: "ours", BARE: "bare"}.get(row.program, "peer")
+    kind = {OURS: "ours", OURS_64: "ours", BARE: "bare"}.get(row.program, "peer")
     return Line(titles[row.program], kind, spread.median, spread.low, spread.high)
 
 

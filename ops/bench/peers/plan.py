@@ -23,7 +23,6 @@ class Plan:
         figures: what is measured, in the order of the columns.
         contenders: the programs, in the order of a round.
         measure: measures one program once. Its second argument is the number of jobs; None for the load's own.
-        max_rounds: the most rounds of a load that takes long; None for as many as are asked for.
     """
 
     name: str
@@ -32,4 +31,3 @@ class Plan:
     figures: tuple[Figure, ...]
     contenders: tuple[Contender, ...]
     measure: Callable[[Contender, int | None], Coroutine[Any, Any, Figures]]
-    max_rounds: int | None = None

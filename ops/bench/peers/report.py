@@ -14,6 +14,11 @@ BARE = "bare"
 OURS = "ours"
 """The name of this project's worker."""
 
+OURS_64 = "ours-64"
+"""The name of this project's worker with as many jobs at once as its peers."""
+
+NO_PEERS = frozenset({BARE, OURS, OURS_64})
+
 Better = Literal["higher", "lower"]
 HIGHER: Better = "higher"
 LOWER: Better = "lower"

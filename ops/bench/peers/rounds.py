@@ -20,10 +20,9 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
     Args:
         plan: the load.
         contenders: of its programs.
-        rounds: how often each runs, if the load has no maximum below that.
+        rounds: how often each runs.
         jobs: how many jobs, for tries; None for the load's own number.
     """
-    rounds = min(rounds, plan.max_rounds or rounds)
     measured: dict[Contender, list[Figures]] = {contender: [] for contender in contenders}
     failures: dict[Contender, list[str]] = {contender: [] for contender in contenders}
     for number, contender in order(contenders, rounds):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 from arq.constants import result_key_prefix
-from protocol import REDIS_URL, Change, ready, run
+from protocol import REDIS_URL, VARIANT, Change, ready, run
 from redis.asyncio import Redis
 
 from producers import Outcome, Producer, SettingsChange
@@ -21,7 +21,9 @@ class CopytradeQueue:
     _producer: Producer
 
     def work(self) -> None:
-        """Become the worker."""
+        """Become the worker. A variant is how many changes it has at once."""
+        if VARIANT:
+            os.environ["COPYTRADE_MAX_JOBS"] = VARIANT
         ready()
         os.execv(sys.executable, [sys.executable, "-m", "worker"])  # noqa: S606 - our own module
 

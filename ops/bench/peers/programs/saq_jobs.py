@@ -44,8 +44,9 @@ async def stop(ctx: dict[str, Any]) -> None:
 
 
 class SaqQueue:
-    """The queue of saq."""
+    """The queue of saq. Its worker runs `function`, under the name `apply`."""
 
+    function = staticmethod(apply)
     _queue: Any
 
     def work(self) -> None:
@@ -55,7 +56,7 @@ class SaqQueue:
     async def _work(self) -> None:
         queue = Queue.from_url(REDIS_URL)
         await queue.connect()
-        await Worker(queue, [apply], concurrency=JOBS_AT_ONCE, startup=start, shutdown=stop).start()
+        await Worker(queue, [("apply", self.function)], concurrency=JOBS_AT_ONCE, startup=start, shutdown=stop).start()
         await queue.disconnect()
 
     @asynccontextmanager

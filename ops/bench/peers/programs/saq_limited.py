@@ -6,12 +6,10 @@ between two. A worker moves jobs that are due to the queue once a second. Jobs a
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from protocol import JOBS_AT_ONCE, REDIS_URL, Change, run
-from saq import Queue, Worker
-from saq_jobs import SaqQueue, start, stop
+from protocol import Change, run
+from saq_jobs import SaqQueue
 from throttled import MAX_TRIES, RETRY_S, apply_or_raise
 
 
@@ -23,15 +21,7 @@ async def apply(ctx: dict[str, Any], *, change: Change) -> dict[str, Any]:
 class LimitedSaqQueue(SaqQueue):
     """The queue of saq, with retries."""
 
-    def work(self) -> None:
-        """Run saq's worker."""
-        asyncio.run(self._work_with_retries())
-
-    async def _work_with_retries(self) -> None:
-        queue = Queue.from_url(REDIS_URL)
-        await queue.connect()
-        await Worker(queue, [apply], concurrency=JOBS_AT_ONCE, startup=start, shutdown=stop).start()
-        await queue.disconnect()
+    function = staticmethod(apply)
 
     async def enqueue(self, changes: list[Change]) -> None:
         """Enqueue one change after another."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.bench.peers.arrivals import shortfalls
-from ops.bench.peers.contenders import ARQ, BARE_LOOP, CONTENDERS, OURS_PLAIN, SAQ, Contender
+from ops.bench.peers.contenders import ARQ, BARE_LOOP, OURS_PLAIN, PEERS, SAQ, Contender
 from ops.bench.peers.environments import versions_of
 from ops.bench.peers.limited_contenders import LIMITED_CONTENDERS
 from ops.bench.peers.plan import Figures, Plan
@@ -84,20 +84,6 @@ def test_a_round_that_failed_is_noted_and_the_others_count() -> None:
     assert row.note == "round 2: 3 of 10 jobs never arrived"
 
 
-def test_a_load_that_takes_long_runs_in_fewer_rounds_than_are_asked_for() -> None:
-    """Other loads run in all of them."""
-    runs: list[int | None] = []
-
-    async def measure_once(_: Contender, jobs: int | None) -> Figures:
-        runs.append(jobs)
-        return {}
-
-    plan = Plan("limited", "Limited", "It waits.", (), (ARQ,), measure_once, max_rounds=1)
-    measure(plan, plan.contenders, rounds=3, jobs=2)
-
-    assert runs == [2]
-
-
 def test_cpu_time_is_of_the_readings_around_the_arrivals() -> None:
     """Start-up before the first arrival and idleness after the last do not count."""
     log = CpuLog(1, at_ns=[0, 100, 200, 300], cpu_us=[0.0, 50.0, 90.0, 95.0])
@@ -115,7 +101,7 @@ def test_a_report_is_read_as_it_was_written() -> None:
 
 def test_every_peer_has_a_lock_that_pins_what_the_report_names() -> None:
     """With the versions of aiohttp and msgspec that do the job for all."""
-    for contender in (*CONTENDERS, *LIMITED_CONTENDERS):
+    for contender in (*PEERS, *LIMITED_CONTENDERS):
         if contender.environment:
             names = (*contender.distributions, "aiohttp", "msgspec")
             assert set(versions_of(contender.environment, names)) == set(names)
