@@ -17,7 +17,7 @@ import msgspec
 
 from ops.bench.chunks import chunks
 from ops.bench.cluster import cluster
-from ops.bench.compare import from_measurements
+from ops.bench.compare import PEERS, Run
 from ops.bench.console import console
 from ops.bench.depth import depth
 from ops.bench.earlier_run import UnreadableRun, print_movements, read_run
@@ -40,6 +40,9 @@ from ops.bench.tables import print_measurements
 from ops.bench.throughput import enqueue_rate, worker_throughput
 from ops.bench.tracing import tracing
 from ops.bench.warm_start import warm
+
+INTERRUPTED = 130
+"""The exit status, as of a shell: 128 and the number of SIGINT."""
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "pace-2ms": lambda: one_user(2, 1),
@@ -89,12 +92,13 @@ def main() -> int:
     if options.new and not options.compare:
         parser.error("--new NEW needs --compare OLD")
     try:
-        old, names = read_run(options.compare) if options.compare else ([], [])
-        if options.new:
-            return print_movements(old, read_run(options.new)[0])
+        old = read_run(options.compare) if options.compare else None
+        if old and options.new:
+            return print_movements(old, read_run(options.new))
     except UnreadableRun as exc:
         parser.error(str(exc))
-    if names == ["peers"] and not options.names:
+    names = old.benchmarks if old else []
+    if names == [PEERS] and not options.names:
         return peers.main(["--compare", str(options.compare)])
     names = options.names or names or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
@@ -102,8 +106,8 @@ def main() -> int:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
     measurements = _measure(names, options)
     _print(measurements, as_json=options.json)
-    if options.compare:
-        return print_movements(old, from_measurements(measurements), to_stderr=options.json)
+    if old:
+        return print_movements(old, Run.of_measurements(measurements), to_stderr=options.json)
     return int(any(measurement.met is False for measurement in measurements))
 
 
@@ -127,4 +131,8 @@ def _print(measurements: Sequence[Measurement], *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; what was measured of other loads of peers is in their file", file=sys.stderr)
+        sys.exit(INTERRUPTED)

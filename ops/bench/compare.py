@@ -15,12 +15,40 @@ import msgspec
 from ops.bench.measurement import Measurement
 from ops.bench.peers.report import OURS, Report, decode
 
+PEERS = "peers"
+"""The name of the peers' benchmark, which has a document of its own."""
+
 HIGHER, LOWER, NEITHER = "higher", "lower", ""
 UNITS = {
     HIGHER: {"changes/s", "results/s"},
     LOWER: {"ms", "s", "us a change", "a change", "bytes", "MiB", "MB"},
 }
 """What is better for figures without a target. Other units say nothing of it: requests/s are those of the bare loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of benchmarks.
+
+    Attributes:
+        figures: what it measured.
+        benchmarks: their names.
+        machine: what it ran on, in words; "" if that is not known.
+    """
+
+    figures: list[Figure]
+    benchmarks: list[str]
+    machine: str = ""
+
+    @classmethod
+    def of_measurements(cls, measurements: Sequence[Measurement]) -> Run:
+        """Return a run of the usual benchmarks."""
+        return cls(from_measurements(measurements), list(dict.fromkeys(each.benchmark for each in measurements)))
+
+    @classmethod
+    def of_report(cls, report: Report) -> Run:
+        """Return a run of the peers' benchmark."""
+        return cls(from_report(report), [PEERS], str(report.machine))
 
 
 class Verdict(StrEnum):
@@ -127,8 +155,6 @@ def from_report(report: Report) -> list[Figure]:
 
 def _of_report(report: Report) -> Iterator[Figure]:
     for load in report.loads:
-        # If no figure of a load has two values, the load ran once, whatever the report's other loads did.
-        has_spread = any(spread.low < spread.high for row in load.rows for spread in row.figures.values())
         for figure in load.figures:
             for row in load.rows:
                 if figure.name in row.figures:
@@ -140,12 +166,12 @@ def _of_report(report: Report) -> Iterator[Figure]:
                         spread.median,
                         spread.low,
                         spread.high,
-                        has_spread=has_spread,
+                        has_spread=load.rounds > 1,
                     )
 
 
-def parse(document: bytes) -> tuple[list[Figure], list[str]]:
-    """Return the figures of a run and the names of its benchmarks, from its JSON lines or the peers' document.
+def parse(document: bytes) -> Run:
+    """Return a run, from its JSON lines or the peers' document.
 
     Raises:
         msgspec.DecodeError: it is neither.
@@ -153,8 +179,8 @@ def parse(document: bytes) -> tuple[list[Figure], list[str]]:
     try:
         measurements = msgspec.json.Decoder(Measurement).decode_lines(document)
     except msgspec.DecodeError:
-        return from_report(decode(document)), ["peers"]
-    return from_measurements(measurements), list(dict.fromkeys(each.benchmark for each in measurements))
+        return Run.of_report(decode(document))
+    return Run.of_measurements(measurements)
 
 
 def _better(measurement: Measurement) -> str:

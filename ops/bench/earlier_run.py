@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 
 import msgspec
 
-from ops.bench.compare import Figure, Verdict, compare, parse
+from ops.bench.compare import Run, Verdict, compare, parse
 from ops.bench.tables import print_comparison
 
 
@@ -15,25 +15,28 @@ class UnreadableRun(ValueError):
     """A file is not the JSON of a run; the message says which, and why."""
 
 
-def read_run(path: Path) -> tuple[list[Figure], list[str]]:
-    """Return the figures of a run, and the names of its benchmarks.
+def read_run(path: Path) -> Run:
+    """Return the run of a file.
 
     Raises:
         UnreadableRun: the file cannot be read, or is something else.
     """
     try:
-        figures, benchmarks = parse(path.read_bytes())
+        run = parse(path.read_bytes())
     except (OSError, msgspec.DecodeError) as exc:
         raise UnreadableRun(
             f"{path} is not the JSON of a run (python -m ops.bench --json, or of peers): {exc}"
         ) from exc
-    if not figures:
+    if not run.figures:
         raise UnreadableRun(f"{path} has no figures: the run that was to write it did not end")
-    return figures, benchmarks
+    return run
 
 
-def print_movements(old: Sequence[Figure], new: Sequence[Figure], *, to_stderr: bool = False) -> int:
+def print_movements(old: Run, new: Run, *, to_stderr: bool = False) -> int:
     """Print what moved. Return the exit status: 1 if a figure got worse beyond its spread."""
-    comparison = compare(old, new)
+    if old.machine != new.machine:
+        text = f"The earlier run was on another machine, so what moved says little: {old.machine}; now {new.machine}."
+        print(text, file=sys.stderr)
+    comparison = compare(old.figures, new.figures)
     print_comparison(comparison, to_stderr=to_stderr)
     return int(comparison.count(Verdict.WORSE) > 0)

@@ -39,7 +39,8 @@ def print_comparison(comparison: Comparison, *, to_stderr: bool = False) -> None
     moved = f"{table.row_count} of {len(comparison.movements)} figures moved beyond their spread"
     screen.print(f"{moved}, {comparison.count(Verdict.WORSE)} of them for the worse")
     if unknown := comparison.count(Verdict.UNKNOWN):
-        screen.print(f"{unknown} cannot be judged: both runs measured them once; measure with --repeat 5")
+        advice = "measure with --repeat 5, or peers with --rounds 3"
+        screen.print(f"{unknown} cannot be judged: both runs measured them once; {advice}")
     for title, names in (("only in the earlier run", comparison.missing), ("only in this run", comparison.added)):
         for name in names:
             screen.print(f"{title}: {name}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ops.bench.compare import from_report
+from ops.bench.compare import Run
 from ops.bench.earlier_run import UnreadableRun, print_movements, read_run
 from ops.bench.peers import machine
 from ops.bench.peers.contenders import Contender
@@ -19,6 +19,7 @@ from ops.bench.peers.crash import CRASH
 from ops.bench.peers.drain import DRAIN
 from ops.bench.peers.idle import IDLE
 from ops.bench.peers.limited import LIMITED_0MS, LIMITED_40MS
+from ops.bench.peers.page import section
 from ops.bench.peers.plan import Plan
 from ops.bench.peers.publish import REPORT, is_published, publish
 from ops.bench.peers.recording import OtherRunError, Recording
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = _parse(parser, arguments)
     try:
-        old = read_run(options.compare)[0] if options.compare else []
+        old = read_run(options.compare) if options.compare else None
         if options.page:
             publish(options.out)
             return 0
@@ -54,19 +55,21 @@ def main(arguments: Sequence[str]) -> int:
     programs = _distinct(chosen.values())
     for contender in programs:
         contender.command("work")  # makes its environment before the first measurement
-    recording = Recording(options.out, _begin(programs, options.rounds))
+    recording = Recording(options.out, _begin(programs))
     try:
         if options.add:
             recording.resume()
     except (OSError, msgspec.DecodeError, OtherRunError) as exc:
         parser.error(str(exc))
     for plan, contenders in chosen.items():
-        recording.add(measure(plan, contenders, options.rounds, options.jobs))
+        load = measure(plan, contenders, options.rounds, options.jobs)
+        recording.add(load)
+        print(section(load, recording.report.programs))
     if _is_wanted(PROFILE, options) and not options.only:
         recording.add_profiles(asyncio.run(profiles(options.jobs or USERS)))
     publish(options.out)
     report = recording.report
-    moved = print_movements(old, from_report(report)) if options.compare else 0
+    moved = print_movements(old, Run.of_report(report)) if old else 0
     return moved or int(any(not row.figures for load in report.loads for row in load.rows))
 
 
@@ -74,11 +77,10 @@ def _is_wanted(load: str, options: argparse.Namespace) -> bool:
     return not options.loads or load in options.loads
 
 
-def _begin(programs: Sequence[Contender], rounds: int) -> Report:
+def _begin(programs: Sequence[Contender]) -> Report:
     """Return a report without loads."""
     return Report(
         date=dt.datetime.now(dt.UTC).date().isoformat(),
-        rounds=rounds,
         machine=machine.describe(),
         programs=[contender.program() for contender in programs],
         loads=[],

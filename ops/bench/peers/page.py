@@ -30,7 +30,7 @@ METHOD = """
 Each program does the whole job: it builds the body, signs it, posts it through one session to the exchange double,
 reads the reply, and stores a result. The bare aiohttp loop does the same without a queue and without a result: it is
 the most that this machine can do with that client. The programs take turns: a load runs once with each of them, then
-once more with each, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets. After
+once more with each, and so on. A figure is the median of the rounds, with the lowest and the highest in brackets. After
 `drain` and `idle` it is checked that all jobs arrived and all results are stored;
 what failed is noted below the table. The best stands first; an empty cell says that something did not happen.
 
@@ -54,9 +54,9 @@ def page(report: Report, reasons: Mapping[str, str], name: str = "peers") -> str
     sections = [
         HEAD.format(name=name),
         f"![Drain rate and idle arrival of each program]({name}.svg)\n",
-        "## What is measured, and how to run it\n" + METHOD.format(rounds=_count(report.rounds, "round")) + RUN,
+        "## What is measured, and how to run it\n" + METHOD + RUN,
         _machine(report),
-        *(_load(load, report.programs) for load in report.loads),
+        *(section(load, report.programs) for load in report.loads),
         "## What was to be reached\n\n" + "\n".join(_goals(goals(report), reasons)) + "\n",
         "## How each program was set up\n\n" + "\n".join(_programs(report.programs)) + "\n",
     ]
@@ -66,15 +66,11 @@ def page(report: Report, reasons: Mapping[str, str], name: str = "peers") -> str
 
 
 def _machine(report: Report) -> str:
-    machine = report.machine
-    cores = f"{_count(machine.cores, 'core')} of {machine.cpu}"
-    return (
-        f"## Where and when\n\n{report.date}, {cores}, kernel {machine.kernel}, Python {machine.python},"
-        f" {machine.redis}. Everything is on loopback and shares these cores.\n"
-    )
+    where = f"{report.date}, {report.machine}. Everything is on loopback and shares these cores."
+    return f"## Where and when\n\n{where}\n"
 
 
-def _load(load: Load, programs: Sequence[Program]) -> str:
+def section(load: Load, programs: Sequence[Program]) -> str:
     """Return the table of a load, on its side if it has one program; a note has a line of its own below it."""
     titles = {program.name: program.title for program in programs}
     rows = _in_order(load.rows, load.figures[0])
@@ -83,8 +79,9 @@ def _load(load: Load, programs: Sequence[Program]) -> str:
     if len(rows) == 1:
         names, *cells = map(list, zip(names, cells[0], strict=True))
     table = _table(names, cells)
+    about = f"{text(load.about)} {_count(load.rounds, 'round')}."
     notes = [f"- {text(titles[row.program])}: {text(row.note)}" for row in rows if row.note]
-    lines = [f"## {text(load.title)}", "", text(load.about), "", *table, *(["", *notes] if notes else [])]
+    lines = [f"## {text(load.title)}", "", about, "", *table, *(["", *notes] if notes else [])]
     return "\n".join(lines) + "\n"
 
 

@@ -30,9 +30,11 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 } .title { font-weight: 6
 .small { font-size: 11px; fill: #59636e } .page { fill: #ffffff } .grid { stroke: #d1d9e0 }
 .peer { fill: #5b8db8 } .ours { fill: #d55e00 } .bare { fill: none; stroke: #59636e; stroke-dasharray: 3 2 }
 .spread { stroke: #1f2328; stroke-width: 1.4 }
+.value { paint-order: stroke; stroke: #ffffff; stroke-width: 4 }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc } .small { fill: #9198a1 } .page { fill: #0d1117 } .grid { stroke: #3d444d }
 .peer { fill: #79b8ff } .ours { fill: #ffa657 } .bare { stroke: #9198a1 } .spread { stroke: #f0f6fc }
+.value { stroke: #0d1117 }
 }
 """
 
@@ -62,9 +64,11 @@ class Line:
 def picture(report: Report) -> str:
     """Return the picture of a report; a load that it does not have is left out."""
     machine = report.machine
+    rounds = ", ".join(f"{load.rounds} of {load.name}" for load in report.loads if load.name in (DRAIN, IDLE))
     footer = (
         f"{report.date}, {machine.cores} cores of {machine.cpu}",
-        f"{machine.redis}, Python {machine.python}; rounds: {report.rounds}, median and spread",
+        f"{machine.redis}, Python {machine.python}",
+        f"median and spread of the rounds: {rounds}",
     )
     left = _left(report)
     body, top = [], float(MARGIN)
@@ -150,4 +154,4 @@ def _labels(line: Line, left: float, top: float, place: Place) -> Iterator[str]:
     yield f'<text text-anchor="end" x="{left - NAMES_GAP:.1f}" y="{top + 14:.0f}">{escape(line.title)}</text>'
     yield f'<path class="spread" d="M{low:.1f} {top + 10:.0f}H{high:.1f}"/>'
     x = max(high, place(line.median) + 5) + 5
-    yield f'<text x="{x:.1f}" y="{top + 14:.0f}">{number(line.median)}</text>'
+    yield f'<text class="value" x="{x:.1f}" y="{top + 14:.0f}">{number(line.median)}</text>'

@@ -9,9 +9,12 @@ import msgspec
 
 from ops.bench.peers.report import Load, Profile, Report, decode, encode
 
+TO = " to "
+"""Between the first day and the last one of a report."""
+
 
 class OtherRunError(ValueError):
-    """A report is of another machine or another number of rounds; the message says which."""
+    """A report's loads cannot stand beside new ones; the message says why."""
 
 
 class Recording:
@@ -32,15 +35,15 @@ class Recording:
         Raises:
             OSError: the file cannot be read.
             msgspec.DecodeError: it is no report.
-            OtherRunError: it is of another machine, or of another number of rounds.
+            OtherRunError: it is of another machine, or of other versions of a program.
         """
-        earlier = decode(self._path.read_bytes())
-        for name in ("machine", "rounds"):
-            old, new = getattr(earlier, name), getattr(self.report, name)
-            if old != new:
-                raise OtherRunError(f"{self._path} has other {name}: {old}, not {new}; measure all loads again")
-        programs = {program.name: program for program in (*earlier.programs, *self.report.programs)}
-        self.report = msgspec.structs.replace(earlier, programs=list(programs.values()))
+        earlier, new = decode(self._path.read_bytes()), self.report
+        if problem := _difference(earlier, new):
+            raise OtherRunError(f"{self._path} {problem}")
+        programs = {program.name: program for program in (*earlier.programs, *new.programs)}
+        first = earlier.date.split(TO)[0]
+        date = first if first == new.date else f"{first}{TO}{new.date}"
+        self.report = msgspec.structs.replace(earlier, date=date, programs=list(programs.values()))
 
     def add(self, load: Load) -> None:
         """Add a load, or replace the one of its name, and write the report."""
@@ -55,3 +58,14 @@ class Recording:
         self.report = report
         self._path.write_bytes(encode(report))
         print(f"wrote {self._path}")
+
+
+def _difference(earlier: Report, new: Report) -> str:
+    """Return why loads of two reports do not belong into one; "" if they do."""
+    if earlier.machine != new.machine:
+        return f"was measured on another machine ({earlier.machine}; this is {new.machine}): measure all loads again"
+    versions = {program.name: program.versions for program in earlier.programs}
+    for program in new.programs:
+        if versions.get(program.name, program.versions) != program.versions:
+            return f"was measured with other versions of {program.title}: measure all loads again"
+    return ""

@@ -41,6 +41,11 @@ class Machine(msgspec.Struct, frozen=True):
     python: str
     redis: str
 
+    def __str__(self) -> str:
+        """Return it in words."""
+        cores = f"{self.cores} core{'' if self.cores == 1 else 's'} of {self.cpu}"
+        return f"{cores}, kernel {self.kernel}, Python {self.python}, {self.redis}"
+
 
 class Program(msgspec.Struct, frozen=True):
     """A program that was measured.
@@ -112,6 +117,7 @@ class Load(msgspec.Struct, frozen=True):
         name: of the load, such as "drain".
         title: as people read it.
         about: one sentence: what is done and measured.
+        rounds: how many times each program ran it.
         figures: what was measured, in the order of the columns.
         rows: one a program, in the order in which they ran.
     """
@@ -119,6 +125,7 @@ class Load(msgspec.Struct, frozen=True):
     name: str
     title: str
     about: str
+    rounds: int
     figures: list[Figure]
     rows: list[Row]
 
@@ -155,8 +162,7 @@ class Report(msgspec.Struct, frozen=True):
     """All of a run.
 
     Attributes:
-        date: of its start, YYYY-MM-DD.
-        rounds: how many times each program ran each load.
+        date: of its start, YYYY-MM-DD; "YYYY-MM-DD to YYYY-MM-DD" if loads were measured on several days.
         machine: what it ran on.
         programs: what was measured.
         loads: what they reached.
@@ -164,7 +170,6 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     date: str
-    rounds: int
     machine: Machine
     programs: list[Program]
     loads: list[Load]

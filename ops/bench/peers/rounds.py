@@ -40,7 +40,7 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
         for contender, runs in measured.items()
     ]
     about = f"{plan.about} In this run: {jobs:,} jobs." if jobs else plan.about
-    return Load(plan.name, plan.title, about, list(plan.figures), rows)
+    return Load(plan.name, plan.title, about, rounds, list(plan.figures), rows)
 
 
 def order(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:

@@ -103,7 +103,7 @@ def test_only_our_own_worker_gets_worse_in_the_report_of_peers() -> None:
 
 
 def test_a_load_that_ran_once_is_not_judged() -> None:
-    """Though other loads of its report ran several times: no figure of it has two values."""
+    """Though other loads of its report ran several times."""
     sample = report()
     figures = [figure for figure in from_report(sample) if figure.name.startswith("limited")]
     assert figures
@@ -113,11 +113,9 @@ def test_a_load_that_ran_once_is_not_judged() -> None:
 
 def test_a_file_is_of_the_usual_benchmarks_or_of_the_peers(tmp_path: Path) -> None:
     """Both are read, and say what they measured; anything else is refused."""
-    assert parse(written(tmp_path / "old.json", run(1, 2)).read_bytes()) == (
-        from_measurements(run(1, 2)),
-        ["throughput"],
-    )
-    assert parse(encode(report())) == (from_report(report()), ["peers"])
+    usual, peers = parse(written(tmp_path / "old.json", run(1, 2)).read_bytes()), parse(encode(report()))
+    assert (usual.figures, usual.benchmarks) == (from_measurements(run(1, 2)), ["throughput"])
+    assert (peers.figures, peers.benchmarks) == (from_report(report()), ["peers"])
     with pytest.raises(msgspec.DecodeError):
         parse(b"<html>")
 
@@ -179,6 +177,21 @@ def test_wrong_options_are_refused(
     with pytest.raises(SystemExit, match="2"):
         command.main()
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cores", [2, 8], ids=["the same machine", "another machine"])
+def test_a_comparison_says_if_the_machine_is_another_one(
+    cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says little of the program then."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_bytes(encode(report()))
+    machine = msgspec.structs.replace(report().machine, cores=cores)
+    new.write_bytes(encode(msgspec.structs.replace(report(), machine=machine)))
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(new)])
+    assert command.main() == 0
+    said = "another machine, so what moved says little: 2 cores of AMD EPYC"
+    assert (said in capsys.readouterr().err) is (cores != 2)
 
 
 def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,27 +29,37 @@ def test_each_load_is_written_when_it_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_load_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
-    """Other loads, profiles and programs are kept."""
+    """Other loads, profiles and programs are kept, and the date has both days."""
     path = tmp_path / "peers.json"
     Recording(path, REPORT).add_profiles(REPORT.profiles)
     again = msgspec.structs.replace(DRAIN, rows=DRAIN.rows[:2])
     recording = Recording(path, msgspec.structs.replace(EMPTY, programs=REPORT.programs[:2], date="2026-11-26"))
     recording.resume()
     recording.add(again)
-    assert decode(path.read_bytes()) == msgspec.structs.replace(REPORT, loads=[again, IDLE, LIMITED])
+    assert decode(path.read_bytes()) == msgspec.structs.replace(
+        REPORT, date="2026-11-25 to 2026-11-26", loads=[again, IDLE, LIMITED]
+    )
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "says"),
     [
-        msgspec.structs.replace(EMPTY, rounds=5),
-        msgspec.structs.replace(EMPTY, machine=msgspec.structs.replace(EMPTY.machine, cores=8)),
+        (
+            msgspec.structs.replace(EMPTY, machine=msgspec.structs.replace(EMPTY.machine, cores=8)),
+            r"on another machine \(2 cores of AMD EPYC, .*; this is 8 cores of AMD EPYC, .*\): measure all",
+        ),
+        (
+            msgspec.structs.replace(
+                EMPTY, programs=[msgspec.structs.replace(EMPTY.programs[-1], versions={"aiohttp": "4.0"})]
+            ),
+            "with other versions of arq, as it comes: measure all",
+        ),
     ],
-    ids=["rounds", "machine"],
+    ids=["machine", "versions"],
 )
-def test_runs_that_cannot_be_compared_are_not_put_together(other: Report, tmp_path: Path) -> None:
-    """A table has one machine and one number of rounds."""
+def test_runs_that_cannot_be_compared_are_not_put_together(other: Report, says: str, tmp_path: Path) -> None:
+    """A report has one machine, and one version of each program."""
     path = tmp_path / "peers.json"
     Recording(path, REPORT).add(DRAIN)
-    with pytest.raises(OtherRunError, match=r"has other (rounds|machine)"):
+    with pytest.raises(OtherRunError, match=says):
         Recording(path, other).resume()
