@@ -22,7 +22,7 @@ class Peer:
         url: where it listens.
         requests: head and body of every request that arrived.
         connections: how many were opened.
-        heads: how many heads of requests have arrived.
+        received: how many bytes have arrived.
         arrived: set when a request has arrived.
         writer: of the connection that was opened last.
         disconnected: set when a client has closed a connection.
@@ -33,7 +33,7 @@ class Peer:
         self.url = ""
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
-        self.heads = 0
+        self.received = 0
         self.arrived = asyncio.Event()
         self.writer: asyncio.StreamWriter
         self.disconnected = asyncio.Event()
@@ -54,17 +54,25 @@ class Peer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read requests from one connection until it ends."""
         self.writer = writer
-        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while not writer.is_closing():
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.heads += 1
-                length = next(
-                    (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
-                )
-                self.requests.append((head, await reader.readexactly(length)))
-                self.arrived.set()
-                await self.answer(writer)
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            try:
+                while not writer.is_closing():
+                    await self._serve_one(reader, writer)
+            except asyncio.IncompleteReadError as exc:
+                self.received += len(exc.partial)
         self.disconnected.set()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.received += len(head)
+        length = next(
+            (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
+        )
+        body = await reader.readexactly(length)
+        self.received += length
+        self.requests.append((head, body))
+        self.arrived.set()
+        await self.answer(writer)
 
 
 @contextlib.asynccontextmanager

@@ -33,7 +33,7 @@ def next_mark(failure_kind: str | None, mark: str | None, fingerprint: str, now_
     Args:
         failure_kind: Failure kind of the request; None for a good reply.
         mark: The user's mark before the request.
-        fingerprint: Fingerprint of the keys that signed it.
+        fingerprint: Fingerprint of the keys that signed it; only read if they were rejected.
         now_ms: Unix milliseconds, Redis's clock.
     """
     if failure_kind is None:

@@ -17,7 +17,7 @@ from worker.clock import Clock, SystemClock
 from worker.errors import NotSent, TransportError
 from worker.exchange.connections import ExchangeConnector
 from worker.exchange.content_encoding import UndecodableBody, charset_of, decode
-from worker.exchange.sending import Sending, SendingBody, trace_of_headers
+from worker.exchange.sending import Sending, SendingBody, trace_without_body
 from worker.exchange.transport_errors import MAX_HEADER_BYTES, MAX_HEADERS, transport_error
 from worker.settings import Proxy, exchange_origin
 
@@ -91,23 +91,22 @@ class ExchangeClient:
         )
         self._reply_limit_bytes = reply_limit_bytes
         self._clock = clock or SystemClock()
+        self._connector: ExchangeConnector | None = None
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
         self._connector = ExchangeConnector(self._max_connections, self._bind)
-        self._sessions = {"POST": self._session(), "GET": self._session(trace_of_headers())}
+        self._sessions = {"POST": self._session(), "GET": self._session(trace_without_body())}
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
-        await self._connector.close()
+        if self._connector is not None:
+            await self._connector.close()  # before the sessions are gone: they end with it
+        self._connector, self._sessions = None, {}
 
     def _session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=self._connector,
-            connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
             timeout=self._timeout,
@@ -167,17 +166,17 @@ class ExchangeClient:
                 status, charset = response.status, charset_of(response.headers.get(CONTENT_TYPE, ""))
                 retry_after = response.headers.get("Retry-After")
         except aiohttp.ClientResponseError as exc:
-            error = self._error(method, path, sending, exc)
+            error: Exception = self._error(method, path, sending, exc)
         except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError
-            if sending.is_stopped:
-                raise NotSent(f"{method} {self._origin}{path}: not sent, the worker's session had ended") from None
             error = self._error(method, path, sending, exc)
-            if self._proxy is None:
+            if self._proxy is None and not sending.is_stopped:
                 raise error from exc
         else:
-            received_s = self._clock.monotonic()
-            sent_s = received_s if sending.sent_s is None else sending.sent_s
-            return RawReply(status, content, received_s - sent_s, charset, retry_after)
+            if sending.sent_s is not None:
+                return RawReply(status, content, self._clock.monotonic() - sending.sent_s, charset, retry_after)
+            error = RuntimeError("a request was written, but not by `Sending`: this version of aiohttp cannot be used")
+        if sending.is_stopped:
+            raise NotSent(f"{method} {self._origin}{path}: not sent, the worker's session had ended")
         # Raised outside `except`, so without cause: such errors have the headers of the request, or for the proxy, in
         # their repr.
         raise error

@@ -1,4 +1,4 @@
-"""The write of a request: when it was, and whether it may be. It is the last moment to hold a request back."""
+"""The last moment before a request is written: whether it may be sent is asked then, and the time is recorded."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Sending:
     is_stopped: bool = False
 
     def begin(self) -> None:
-        """Record the time; what is called next writes.
+        """Ask whether the request may be sent, and record the time. The caller writes it next.
 
         Raises:
-            aiohttp.ClientConnectionError: the request may not be sent any more. aiohttp closes the connection then.
+            aiohttp.ClientConnectionError: it may not be sent any more. aiohttp closes the connection then.
         """
         if not self.may_send():
             self.is_stopped = True
@@ -41,22 +41,23 @@ class Sending:
 
 
 class SendingBody(aiohttp.BytesPayload):
-    """The body of a request. aiohttp writes the headers with it, and nothing before."""
+    """The body of a request. aiohttp keeps the head back and writes it with the body, unless a request has `Expect`."""
 
     def __init__(self, body: bytes, sending: Sending) -> None:
         super().__init__(body)
         self._sending = sending
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write the headers and the body, unless the request may not be sent any more."""
+        """Write head and body, unless the request may not be sent any more."""
         self._sending.begin()
         await super().write_with_length(writer, content_length)
 
 
-def trace_of_headers() -> aiohttp.TraceConfig:
-    """Return what calls `begin` for requests without a body, whose `Sending` is their `trace_request_ctx`.
+def trace_without_body() -> aiohttp.TraceConfig:
+    """Return a trace that calls `begin` for requests without a body. Pass their `Sending` as `trace_request_ctx`.
 
-    Tracing costs 20 us a request, twice as much as the signature, so that requests with a body do without it.
+    Requests with a body go without it: traces took 14 % of the client's CPU time (16,000 requests through 256
+    connections to the exchange double, 2026-11-30).
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_begin)  # despite its name it is awaited just before the write
