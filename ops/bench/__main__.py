@@ -99,7 +99,8 @@ def main() -> int:
         parser.error(str(exc))
     names = old.benchmarks if old else []
     if names == [PEERS] and not options.names:
-        return peers.main(["--compare", str(options.compare)])
+        new = options.compare.with_suffix(".new.json")
+        return peers.main(["--compare", str(options.compare), "--out", str(new)])
     names = options.names or names or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
@@ -134,5 +135,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted; what was measured of other loads of peers is in their file", file=sys.stderr)
+        print("interrupted; `peers` keeps the loads that it has finished", file=sys.stderr)
         sys.exit(INTERRUPTED)

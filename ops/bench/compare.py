@@ -13,7 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from ops.bench.measurement import Measurement
-from ops.bench.peers.report import OURS, Report, decode
+from ops.bench.peers.report import OUR_ROWS, Report, decode
 
 PEERS = "peers"
 """The name of the peers' benchmark, which has a document of its own."""
@@ -162,7 +162,7 @@ def _of_report(report: Report) -> Iterator[Figure]:
                     yield Figure(
                         f"{load.name}: {row.program}: {figure.name}",
                         "",
-                        figure.better if row.program == OURS else NEITHER,
+                        figure.better if row.program in OUR_ROWS else NEITHER,
                         spread.median,
                         spread.low,
                         spread.high,

@@ -34,9 +34,9 @@ def read_run(path: Path) -> Run:
 
 def print_movements(old: Run, new: Run, *, to_stderr: bool = False) -> int:
     """Print what moved. Return the exit status: 1 if a figure got worse beyond its spread."""
-    if old.machine != new.machine:
-        text = f"The earlier run was on another machine, so what moved says little: {old.machine}; now {new.machine}."
-        print(text, file=sys.stderr)
+    if old.machine and new.machine and old.machine != new.machine:
+        text = "The earlier run was on another machine, kernel, Python or server, so what moved says little"
+        print(f"{text}: {old.machine}; now {new.machine}.", file=sys.stderr)
     comparison = compare(old.figures, new.figures)
     print_comparison(comparison, to_stderr=to_stderr)
     return int(comparison.count(Verdict.WORSE) > 0)

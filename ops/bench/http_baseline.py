@@ -21,10 +21,15 @@ CONCURRENCY = 64
 async def post(url: str, count: int) -> float:
     """Return the requests a second of `count` requests, each of another user, 64 at a time."""
     numbers = iter(range(count))
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as session:
+    async with _session() as session:
         started_s = time.perf_counter()
         await asyncio.gather(*(_post_next(session, url, numbers) for _ in range(CONCURRENCY)))
         return count / (time.perf_counter() - started_s)
+
+
+def _session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 async def _post_next(session: aiohttp.ClientSession, url: str, numbers: Iterator[int]) -> None:

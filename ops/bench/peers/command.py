@@ -23,7 +23,7 @@ from ops.bench.peers.page import section
 from ops.bench.peers.plan import Plan
 from ops.bench.peers.publish import REPORT, is_published, publish
 from ops.bench.peers.recording import OtherRunError, Recording
-from ops.bench.peers.report import Report
+from ops.bench.peers.report import Load, Report
 from ops.bench.peers.rounds import measure
 from ops.bench.peers.scale import SCALE
 from ops.bench.profiles import profiles
@@ -34,6 +34,7 @@ PROFILE = "profile"
 """Among the loads; it measures our own worker only."""
 
 DEFAULT_ROUNDS = 3
+KEEPS = "default ops/bench/peers.json; loads that it has, and that are not measured now, are kept"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,16 +54,15 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(str(exc))
     chosen = {plan: _chosen(plan, options) for plan in PLANS if _is_wanted(plan.name, options)}
     programs = _distinct(chosen.values())
-    for contender in programs:
-        contender.command("work")  # makes its environment before the first measurement
-    recording = Recording(options.out, _begin(programs))
+    recording = Recording(options.out, Report(machine.describe(), [each.program() for each in programs], []))
     try:
-        if options.add:
-            recording.resume()
+        recording.resume()
     except (OSError, msgspec.DecodeError, OtherRunError) as exc:
         parser.error(str(exc))
+    for contender in programs:
+        contender.make_environment()
     for plan, contenders in chosen.items():
-        load = measure(plan, contenders, options.rounds, options.jobs)
+        load = _measure(plan, contenders, options)
         recording.add(load)
         print(section(load, recording.report.programs))
     if _is_wanted(PROFILE, options) and not options.only:
@@ -70,34 +70,32 @@ def main(arguments: Sequence[str]) -> int:
     publish(options.out)
     report = recording.report
     moved = print_movements(old, Run.of_report(report)) if old else 0
-    return moved or int(any(not row.figures for load in report.loads for row in load.rows))
+    return moved or int(any(row.note for load in report.loads for row in load.rows))
 
 
 def _is_wanted(load: str, options: argparse.Namespace) -> bool:
     return not options.loads or load in options.loads
 
 
-def _begin(programs: Sequence[Contender]) -> Report:
-    """Return a report without loads."""
-    return Report(
-        date=dt.datetime.now(dt.UTC).date().isoformat(),
-        machine=machine.describe(),
-        programs=[contender.program() for contender in programs],
-        loads=[],
-    )
+def _measure(plan: Plan, contenders: Sequence[Contender], options: argparse.Namespace) -> Load:
+    """Run a load, and return it with what was different in this run."""
+    date, commit = dt.datetime.now(dt.UTC).date().isoformat(), machine.commit()
+    rows = measure(plan, contenders, options.rounds, options.jobs)
+    about = plan.about
+    if options.jobs:
+        about += f" In this run: {options.jobs:,} jobs."
+    if options.at_once and plan is DRAIN:
+        about += f" In this run: peers have {options.at_once} jobs at once, unless they have their default."
+    return Load(plan.name, plan.title, about, date, commit, options.rounds, list(plan.figures), rows)
 
 
 def _chosen(plan: Plan, options: argparse.Namespace) -> list[Contender]:
-    only, at_once = options.only, options.at_once
-    chosen = [contender for contender in plan.contenders if not only or contender.name in only]
-    if not at_once:
-        return chosen
-    said = f" In this run: {at_once} jobs at once in drain."
-    return [replace(each, drain_at_once=at_once, set_up=each.set_up + said) for each in chosen]
+    chosen = [each for each in plan.contenders if not options.only or each.name in options.only]
+    return [replace(each, drain_at_once=options.at_once or each.drain_at_once) for each in chosen]
 
 
 def _distinct(chosen: Iterable[Sequence[Contender]]) -> list[Contender]:
-    """Return the programs, each once, even if a load has it several times in different sizes."""
+    """Return the programs of some loads, each once."""
     return list({contender.name: contender for contenders in chosen for contender in contenders}.values())
 
 
@@ -106,13 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     programs = [contender.name for contender in _distinct([plan.contenders for plan in PLANS])]
     parser = argparse.ArgumentParser(prog="python -m ops.bench peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help=f"default {DEFAULT_ROUNDS}")
-    parser.add_argument("--out", type=Path, default=REPORT, metavar="FILE", help="default ops/bench/peers.json")
+    parser.add_argument("--out", type=Path, default=REPORT, metavar="FILE", help=KEEPS)
     parser.add_argument("--page", action="store_true", help="measure nothing; write the page and the picture of FILE")
     parser.add_argument("--only", nargs="+", default=[], choices=programs, metavar="PROGRAM", help=", ".join(programs))
     parser.add_argument("--loads", nargs="+", default=[], choices=loads, metavar="LOAD", help=", ".join(loads))
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs of each load instead of its own number, for tries")
     parser.add_argument("--at-once", type=int, metavar="N", help="jobs at once of each peer in drain, for tries")
-    parser.add_argument("--add", action="store_true", help="keep what FILE has of other loads, of the same machine")
     parser.add_argument("--compare", type=Path, metavar="OLD", help="say what moved against the FILE of an earlier run")
     return parser
 
@@ -135,13 +132,10 @@ def _check_file(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
     """Refuse what would end with a report that is lost, or does not say what was measured."""
     if not options.out.parent.is_dir():
         parser.error(f"there is no folder {options.out.parent} to write {options.out.name} to")
-    if is_published(options.out):
-        if options.only or options.jobs or options.at_once:
-            parser.error("--only, --jobs and --at-once are for tries: name another file for their figures by --out")
-        if options.loads and not options.add:
-            parser.error("the published report would lose its other loads: keep them by --add, or name a file by --out")
-    if options.only and options.add:
-        parser.error("--add replaces whole loads, which --only does not measure")
+    if is_published(options.out) and (options.only or options.jobs or options.at_once):
+        parser.error("--only, --jobs and --at-once are for tries: name another file for their figures by --out")
+    if options.at_once and not _is_wanted(DRAIN.name, options):
+        parser.error("--at-once changes the load drain, which --loads does not name")
     for load in options.loads:
         if load != PROFILE and not any(plan.name == load and _chosen(plan, options) for plan in PLANS):
             parser.error(f"none of {', '.join(options.only)} is measured in {load}")

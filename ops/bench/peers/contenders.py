@@ -12,7 +12,7 @@ from ops.bench.peers.report import BARE, OURS, OURS_64, Program
 
 PROGRAMS = Path(__file__).with_name("programs")
 JOBS_AT_ONCE = 64
-"""As many as the bare loop has connections; the replies of a real exchange take some time."""
+"""As many as the bare loop has connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Contender:
         script: of `programs/`; its commands are those of `programs/protocol.py`.
         environment: the lock of its environment; "" for the project's own.
         variant: the script's set-up, if it has several.
-        drain_at_once: the most jobs at once in the load `drain`, unless the set-up has the program's default: of 16, 32
-            and 64, the number with which it was fastest (`--at-once` tries others). It is 64 in the other loads.
+        drain_at_once: the most jobs at once in the load `drain`: the number with which it was fastest, of 16, 32 and 64
+            (`--at-once` tries others). It is 64 in the other loads. A set-up with the program's default ignores it.
         distributions: whose versions the report shows.
-        set_up: one sentence: how it is run.
+        set_up: how it is run.
     """
 
     name: str
@@ -40,8 +40,13 @@ class Contender:
     variant: str = ""
     drain_at_once: int = JOBS_AT_ONCE
 
+    def make_environment(self) -> None:
+        """Make the program's environment, if it needs one and there is none."""
+        if self.environment:
+            python_of(self.environment)
+
     def command(self, verb: str) -> list[str]:
-        """Return the command line for a command of the protocol; makes the environment if need be."""
+        """Return the command line for a command of the protocol."""
         python = str(python_of(self.environment)) if self.environment else sys.executable
         return [python, str(PROGRAMS / self.script), verb]
 
@@ -51,7 +56,7 @@ class Contender:
             versions = versions_of(self.environment, self.distributions)
         else:
             versions = {distribution: version(distribution) for distribution in self.distributions}
-        return Program(self.name, self.title, versions, self.set_up)
+        return Program(self.name, self.title, versions, self.script, self.set_up)
 
 
 BARE_LOOP = Contender(
@@ -69,7 +74,8 @@ OURS_PLAIN = Contender(
     "",
     ("arq", "redis", "hiredis", "aiohttp"),
     "`python -m worker` with its settings as they come, among them 256 changes at once, but rate limits far out of "
-    "reach; a caller waits by `Job.result`, which is notified.",
+    "reach and a log of errors only, as of the peers; on asyncio's event loop; a caller waits by `Job.result`, which "
+    "is notified.",
 )
 OURS_WITH_64 = Contender(
     OURS_64,
@@ -86,7 +92,7 @@ ARQ = Contender(
     "arq_jobs.py",
     "arq",
     ("arq", "redis", "hiredis"),
-    "As it comes: 10 jobs at once, a poll every 0.5 s that reads up to 100 jobs.",
+    "As it comes: 10 jobs at once, a poll every 0.5 s that reads up to 100 jobs; on asyncio's event loop.",
 )
 ARQ_TUNED = Contender(
     "arq-tuned",
@@ -94,7 +100,7 @@ ARQ_TUNED = Contender(
     "arq_jobs.py",
     "arq",
     ("arq", "redis", "hiredis"),
-    "64 jobs at once, a poll every 0.05 s that reads up to 1,000 jobs.",
+    "64 jobs at once, a poll every 0.05 s that reads up to 1,000 jobs; on asyncio's event loop.",
     variant="tuned",
 )
 SAQ = Contender(
@@ -103,11 +109,10 @@ SAQ = Contender(
     "saq_jobs.py",
     "saq",
     ("saq", "redis", "hiredis"),
-    "64 jobs at once, in drain 32; each slot waits in a BLMOVE of its own; a caller waits by `Job.refresh(1)`, which "
-    "is notified, and by `Queue.apply` where it looks every 10 ms. Its worker starts less than a minute after "
-    "another: a queue's first one, started on a full queue, takes jobs that it has just begun for stuck, and sends "
-    "some twice.",
-    drain_at_once=32,
+    "64 jobs and calls of Redis at once; each slot waits in a BLMOVE of its own; on asyncio's event loop; a caller "
+    "waits by `Job.refresh(1)`, which is notified, and by `Queue.apply` where it looks every 10 ms. Its worker starts "
+    "less than a minute after another: a queue's first one, started on a full queue, takes jobs that it has just begun "
+    "for stuck, and sends some twice.",
 )
 
 _TASKIQ = ("taskiq", "taskiq-redis", "redis", "hiredis")
@@ -150,8 +155,8 @@ DOCKET = Contender(
     "docket_jobs.py",
     "docket",
     ("pydocket", "redis", "hiredis"),
-    "As its command comes: 10 jobs at once, a check every 0.1 s; a caller waits by `Execution.get_result`, which is "
-    "notified.",
+    "As its command comes: 10 jobs at once, a check every 0.1 s; on asyncio's event loop; a caller waits by "
+    "`Execution.get_result`, which is notified.",
 )
 DOCKET_10MS = Contender(
     "docket-10ms",
@@ -159,7 +164,7 @@ DOCKET_10MS = Contender(
     "docket_jobs.py",
     "docket",
     ("pydocket", "redis", "hiredis"),
-    "64 jobs at once, a check every 10 ms.",
+    "64 jobs at once, a check every 10 ms, also for what was put off; on asyncio's event loop.",
     variant="10ms",
 )
 

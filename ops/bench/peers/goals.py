@@ -64,7 +64,8 @@ def _drain(rates: Mapping[str, Spread | None], titles: Mapping[str, str]) -> Goa
     best = max(peers, key=lambda name: peers[name].median)
     pairs = ((ours.median, peers[best].median), (ours.low, peers[best].high), (ours.high, peers[best].low))
     lead, lowest, highest = (mine / theirs for mine, theirs in pairs)
-    measured = f"{_cut(lead)} times the rate of {titles[best]}; {_cut(lowest)} to {_cut(highest)} by the extremes"
+    spread = f"{_cut(lowest)} (our slowest round, its fastest) to {_cut(highest)}"
+    measured = f"{_cut(lead)} times the rate of {titles[best]}; {spread}"
     return Goal(DRAIN, title, measured, lead >= MIN_LEAD)
 
 
@@ -87,8 +88,8 @@ def _idle(arrivals_ms: Mapping[str, Spread | None], titles: Mapping[str, str]) -
 def _limited(loads: list[Load], titles: Mapping[str, str]) -> Goal:
     """Judge by the worst round of each program, in all loads with limits."""
     title = (
-        "limited: alone without a 429, an inversion of order, a blocked neighbour or a lost change, "
-        "at a tenth over the floor at most"
+        "limited: the only program with no 429, no change out of order, none lost, others' p99 of "
+        f"{MAX_NEIGHBOURS_MS / 1000:g} s at most, and {MAX_OVER_FLOOR_S:g} s over the floor at most"
     )
     rows = [row for load in loads for row in load.rows]
     programs = list(dict.fromkeys(row.program for row in rows))
@@ -96,7 +97,7 @@ def _limited(loads: list[Load], titles: Mapping[str, str]) -> Goal:
     if OURS not in programs or len(programs) == 1 or absent:
         return Goal(LIMITED, title, absent or NOT_MEASURED, None)
     clean = [name for name in programs if all(_is_clean(row.figures) for row in rows if row.program == name)]
-    measured = f"without any: {', '.join(titles[name] for name in clean) or 'none'}"
+    measured = f"all five: {', '.join(titles[name] for name in clean) or 'none'}"
     return Goal(LIMITED, title, measured, clean == [OURS])
 
 

@@ -86,12 +86,12 @@ def _plan(name: str, title: str, *delays: str) -> Plan:
         f"limited-{name}",
         f"Limited: {BUSY_CHANGES} changes of one user beside {len(NEIGHBOURS)} with {CHANGES_EACH} each, {title}",
         f"The double refuses a user's requests above {LIMIT_PER_S} in any sliding second, refused ones among them, so "
-        f"that {BUSY_CHANGES} take {floor_s(BUSY_CHANGES):g} s at least from the first to the last: that is "
-        "the floor. The one user's changes are more than any program has jobs at once. They are enqueued first, then "
-        "the others' by another process; a worker runs all the time. A change is out "
-        "of order if it was applied after a later one of its user and trader, and lost if it was not applied within "
-        f"{TIMEOUT_S:g} s. This project's limit of a user is as it comes, and its limit of the address is out of "
-        "reach, as the double has none.",
+        f"that {BUSY_CHANGES} take {floor_s(BUSY_CHANGES):g} s at least from the first to the last: that is the "
+        "floor. The one user's changes are more than any program has jobs at once. They are enqueued first, then the "
+        "others' by another process; a worker runs all the time. A change is out of order if it was applied after a "
+        f"later one of its user and trader. It is lost if it was not applied within {TIMEOUT_S:g} s, or when no "
+        f"request has come for {QUIET_S:g} s. This project's limit of a user is as it comes, and its limit of the "
+        "address is out of reach, as the double has none.",
         FIGURES,
         LIMITED_CONTENDERS,
         partial(limited, delays),

@@ -6,15 +6,17 @@ from ops.bench.peers.contenders import OURS_PLAIN, Contender
 
 _ARQ = ("arq_limited.py", "arq", ("arq", "redis", "hiredis"))
 _ARQ_SET_UP = (
-    "As tuned, but 256 jobs at once; it has no limit of its own, so a Lua bucket in Redis gives each job a slot of its "
-    "user, {}."
+    "As tuned, but 256 jobs at once, as many as this project; it has no limit of its own, so a Lua bucket in Redis "
+    "gives each job a slot of its user, {}."
 )
 
 ARQ_WAIT = Contender(
     "arq-wait",
     "arq, waits for a bucket",
     *_ARQ,
-    _ARQ_SET_UP.format("100 ms apart; the job waits for it and keeps its place among them"),
+    _ARQ_SET_UP.format(
+        "100 ms apart; the job waits for it and keeps its place among them, so that others wait once all are taken"
+    ),
     variant="wait",
 )
 ARQ_WAIT_SLOWER = Contender(
@@ -40,7 +42,7 @@ ARQ_RETRY_SLOWER = Contender(
     _ARQ_SET_UP.format("125 ms apart, 25 % slower, as room for its poll, to which the job is put off by `Retry`"),
     variant="retry-slower",
 )
-_RETRIES = "It has no limit of its own, so what the exchange refuses is retried after 2 s, {}."
+_RETRIES = "It has no limit of its own, so what the exchange refuses is retried after 2 s, which is our choice, {}."
 
 SAQ_RETRY = Contender(
     "saq-retry",
@@ -48,7 +50,7 @@ SAQ_RETRY = Contender(
     "saq_limited.py",
     "saq",
     ("saq", "redis", "hiredis"),
-    f"64 jobs at once. {_RETRIES.format('by `retries` and `retry_delay`')}",
+    f"64 jobs and calls of Redis at once. {_RETRIES.format('by `retries` and `retry_delay`')}",
 )
 TASKIQ_RETRY = Contender(
     "taskiq-retry",
@@ -73,8 +75,8 @@ DOCKET_LIMIT = Contender(
     "docket_limited.py",
     "docket",
     ("pydocket", "redis", "hiredis"),
-    "64 jobs at once, a check every 10 ms; `RateLimit(10, per=timedelta(seconds=1))` on the user, and `Retry` after "
-    "2 s of what is refused all the same.",
+    "64 jobs at once, a check every 10 ms, also for what was put off; `RateLimit(10, per=timedelta(seconds=1))` on the "
+    "user, and `Retry` after 2 s of what is refused all the same.",
 )
 
 LIMITED_CONTENDERS = (

@@ -64,11 +64,10 @@ class Line:
 def picture(report: Report) -> str:
     """Return the picture of a report; a load that it does not have is left out."""
     machine = report.machine
-    rounds = ", ".join(f"{load.rounds} of {load.name}" for load in report.loads if load.name in (DRAIN, IDLE))
+    drawn = [load for load in report.loads if load.name in (DRAIN, IDLE)]
     footer = (
-        f"{report.date}, {machine.cores} cores of {machine.cpu}",
-        f"{machine.redis}, Python {machine.python}",
-        f"median and spread of the rounds: {rounds}",
+        f"{machine.cores} cores of {machine.cpu}, {machine.redis}, Python {machine.python}",
+        *(f"{load.name}: median and spread of {load.rounds} rounds, {load.date}" for load in drawn),
     )
     left = _left(report)
     body, top = [], float(MARGIN)

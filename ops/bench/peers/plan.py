@@ -19,7 +19,7 @@ class Plan:
     Attributes:
         name: by which it is asked for.
         title: as people read it.
-        about: one sentence: what is done and measured.
+        about: what is done and measured.
         figures: what is measured, in the order of the columns.
         contenders: the programs, in the order of a round.
         measure: measures one program once. Its second argument is the number of jobs; None for the load's own.

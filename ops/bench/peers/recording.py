@@ -9,9 +9,6 @@ import msgspec
 
 from ops.bench.peers.report import Load, Profile, Report, decode, encode
 
-TO = " to "
-"""Between the first day and the last one of a report."""
-
 
 class OtherRunError(ValueError):
     """A report's loads cannot stand beside new ones; the message says why."""
@@ -30,20 +27,20 @@ class Recording:
         self.report = report
 
     def resume(self) -> None:
-        """Keep what the file has of an earlier run; loads that are added replace their own.
+        """Keep what the file has of an earlier run, if there is one; loads that are added replace their own.
 
         Raises:
             OSError: the file cannot be read.
             msgspec.DecodeError: it is no report.
             OtherRunError: it is of another machine, or of other versions of a program.
         """
+        if not self._path.exists():
+            return
         earlier, new = decode(self._path.read_bytes()), self.report
         if problem := _difference(earlier, new):
-            raise OtherRunError(f"{self._path} {problem}")
+            raise OtherRunError(f"{self._path} {problem}: name another file by --out, or move this one away")
         programs = {program.name: program for program in (*earlier.programs, *new.programs)}
-        first = earlier.date.split(TO)[0]
-        date = first if first == new.date else f"{first}{TO}{new.date}"
-        self.report = msgspec.structs.replace(earlier, date=date, programs=list(programs.values()))
+        self.report = msgspec.structs.replace(earlier, programs=list(programs.values()))
 
     def add(self, load: Load) -> None:
         """Add a load, or replace the one of its name, and write the report."""
@@ -63,9 +60,9 @@ class Recording:
 def _difference(earlier: Report, new: Report) -> str:
     """Return why loads of two reports do not belong into one; "" if they do."""
     if earlier.machine != new.machine:
-        return f"was measured on another machine ({earlier.machine}; this is {new.machine}): measure all loads again"
+        return f"is of another machine, kernel, Python or server ({earlier.machine}; this is {new.machine})"
     versions = {program.name: program.versions for program in earlier.programs}
     for program in new.programs:
         if versions.get(program.name, program.versions) != program.versions:
-            return f"was measured with other versions of {program.title}: measure all loads again"
+            return f"is of other versions of {program.title}"
     return ""

@@ -17,7 +17,8 @@ OURS = "ours"
 OURS_64 = "ours-64"
 """The name of this project's worker with as many jobs at once as its peers."""
 
-NO_PEERS = frozenset({BARE, OURS, OURS_64})
+OUR_ROWS = frozenset({OURS, OURS_64})
+NO_PEERS = OUR_ROWS | {BARE}
 
 Better = Literal["higher", "lower"]
 HIGHER: Better = "higher"
@@ -54,12 +55,14 @@ class Program(msgspec.Struct, frozen=True):
         name: by which rows name it, such as "arq-tuned".
         title: as people read it.
         versions: of the distributions that it is made of.
-        set_up: one sentence: how it was run.
+        script: what it runs, in `ops/bench/peers/programs`; "" for the bare loop.
+        set_up: how it was run.
     """
 
     name: str
     title: str
     versions: dict[str, str]
+    script: str
     set_up: str
 
 
@@ -116,7 +119,9 @@ class Load(msgspec.Struct, frozen=True):
     Attributes:
         name: of the load, such as "drain".
         title: as people read it.
-        about: one sentence: what is done and measured.
+        about: what is done and measured.
+        date: of its start, YYYY-MM-DD.
+        commit: of this project, short; with "+" if files were changed since; "" if it is not known.
         rounds: how many times each program ran it.
         figures: what was measured, in the order of the columns.
         rows: one a program, in the order in which they ran.
@@ -125,6 +130,8 @@ class Load(msgspec.Struct, frozen=True):
     name: str
     title: str
     about: str
+    date: str
+    commit: str
     rounds: int
     figures: list[Figure]
     rows: list[Row]
@@ -162,14 +169,12 @@ class Report(msgspec.Struct, frozen=True):
     """All of a run.
 
     Attributes:
-        date: of its start, YYYY-MM-DD; "YYYY-MM-DD to YYYY-MM-DD" if loads were measured on several days.
         machine: what it ran on.
         programs: what was measured.
         loads: what they reached.
         profiles: where the time of this project's changes goes.
     """
 
-    date: str
     machine: Machine
     programs: list[Program]
     loads: list[Load]

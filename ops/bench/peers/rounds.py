@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from ops.bench.peers.contenders import Contender
 from ops.bench.peers.plan import Figures, Plan
-from ops.bench.peers.report import BARE, Load, Row, summarize
+from ops.bench.peers.report import BARE, Row, summarize
 from ops.bench.peers.stage import IncompleteError
 
 RATE, RATIO = "rate_per_s", "ratio"
 
 
-def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int | None) -> Load:
+def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int | None) -> list[Row]:
     """Run a load for some of its programs, and return what they reached.
 
     Args:
@@ -35,12 +35,10 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
             figures = {}
         measured[contender].append(figures)
     bare = [figures for contender, runs in measured.items() if contender.name == BARE for figures in runs]
-    rows = [
+    return [
         Row(contender.name, summarize(with_ratios(runs, bare)), " ".join(failures[contender]))
         for contender, runs in measured.items()
     ]
-    about = f"{plan.about} In this run: {jobs:,} jobs." if jobs else plan.about
-    return Load(plan.name, plan.title, about, rounds, list(plan.figures), rows)
 
 
 def order(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:

@@ -147,6 +147,7 @@ async def stage(
     double_options: tuple[str, ...] = DOUBLE_NO_RATE_LIMITS,
     rate_limits: Mapping[str, str] = NO_RATE_LIMITS,
     jobs_at_once: int = JOBS_AT_ONCE,
+    recovery_s: int = 0,
 ) -> AsyncIterator[Stage]:
     """Set the parts up for one program, without a worker.
 
@@ -156,6 +157,7 @@ async def stage(
         double_options: of `python -m ops.exchange`; no limits by default.
         rate_limits: the variables for those of this project's worker; no limits by default.
         jobs_at_once: the most of a peer's worker, unless its set-up has the peer's default.
+        recovery_s: after how long the jobs of a peer's dead worker are another's; 0 for the peer's default.
     """
     with temporary_folder("peers-") as folder, embedded_valkey() as dsn:
         credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
@@ -171,6 +173,7 @@ async def stage(
                 "PEERS_EXCHANGE_URL": stack.exchange_url,
                 "PEERS_VARIANT": contender.variant,
                 "PEERS_JOBS_AT_ONCE": str(jobs_at_once),
+                "PEERS_RECOVERY_S": str(recovery_s),
             }
             yield Stage(contender, stack, redis, environ, folder / "log")
 

@@ -3,7 +3,8 @@
 By its documentation (arq-docs.helpmanual.io, "Usage" and "API reference") and its source, 0.28: a worker has at most
 `max_jobs` jobs at once, 10 by default, and looks for new ones every `poll_delay`, 0.5 s by default, at up to
 `queue_read_limit` of them, 100 by default. A job stays in the queue until its result is written, so that one that a
-killed worker had is run again. There is no call that enqueues many, and `Job.result` polls every 0.5 s by default.
+killed worker had is run again, when its mark has ended: after `job_timeout`, 300 s by default, and 10 s more. There is
+no call that enqueues many, and `Job.result` polls every 0.5 s by default.
 
 PEERS_VARIANT=tuned: PEERS_JOBS_AT_ONCE, a poll every 0.05 s, and up to 1,000 jobs read in it.
 """
@@ -19,9 +20,11 @@ from arq.constants import result_key_prefix
 from arq.jobs import Job
 from arq.worker import Worker
 from job import Exchange
-from protocol import JOBS_AT_ONCE, REDIS_URL, VARIANT, Change, bounded, ready, run
+from protocol import JOBS_AT_ONCE, RECOVERY_S, REDIS_URL, VARIANT, Change, bounded, ready, run
 
-TUNED = {"max_jobs": JOBS_AT_ONCE, "poll_delay": 0.05, "queue_read_limit": 1000}
+TUNED: dict[str, Any] = {"max_jobs": JOBS_AT_ONCE, "poll_delay": 0.05, "queue_read_limit": 1000}
+if RECOVERY_S:
+    TUNED["job_timeout"] = max(1, RECOVERY_S - 10)
 SETTINGS = RedisSettings.from_dsn(REDIS_URL)
 RESULT_POLL_S = 0.5
 
@@ -50,7 +53,7 @@ class ArqQueue:
 
     def work(self) -> None:
         """Run arq's worker."""
-        options: dict[str, Any] = TUNED if VARIANT == "tuned" else {}
+        options = TUNED if VARIANT == "tuned" else {}
         Worker([apply], redis_settings=SETTINGS, on_startup=start, on_shutdown=stop, **options).run()
 
     @asynccontextmanager

@@ -22,12 +22,11 @@ from arq.worker import Retry, Worker, func
 from arq_jobs import SETTINGS, TUNED, ArqQueue, start, stop
 from job import Exchange
 from protocol import VARIANT, Change, run
+from throttled import MAX_TRIES, TOO_MANY_REQUESTS
 
 BUCKET = Path(__file__).with_name("bucket.lua").read_text(encoding="utf-8")
 SPACING_US = {"wait-slower": 102_000, "retry-slower": 125_000}.get(VARIANT, 100_000)
 MANY = TUNED | {"max_jobs": 256}
-MAX_TRIES = 100
-TOO_MANY_REQUESTS = 429
 
 
 async def wait_and_apply(ctx: dict[str, Any], change: Change) -> dict[str, Any]:

@@ -16,8 +16,6 @@ import aiohttp
 import msgspec
 
 PATH = "/api/v2/copy/mix-follower/settings"
-MAX_CONNECTIONS = 64
-"""As many as the bare loop has."""
 
 
 class Setting(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -69,7 +67,9 @@ class Exchange:
 
     def __init__(self, url: str | None = None) -> None:
         self.url = (url or os.environ["PEERS_EXCHANGE_URL"]) + PATH
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
+        # As this project's: a connection for each job at once, and no cookies.
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def apply(self, change: dict[str, Any]) -> dict[str, Any]:
         """Send a change and return its result: `applied`, and the reply's `status`, `code` and `message`.

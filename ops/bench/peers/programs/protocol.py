@@ -10,6 +10,7 @@
 
 Addresses come from the environment: PEERS_REDIS_URL, PEERS_EXCHANGE_URL. PEERS_VARIANT names the set-up, if a program
 has several. PEERS_JOBS_AT_ONCE is the most jobs that a worker runs at once, unless it has the peer's own default.
+PEERS_RECOVERY_S is after how many seconds the jobs of a dead worker are another's; 0 for the peer's default.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Protocol
 
 REDIS_URL = os.environ.get("PEERS_REDIS_URL", "redis://127.0.0.1:6379/0")
 VARIANT = os.environ.get("PEERS_VARIANT", "")
 JOBS_AT_ONCE = int(os.environ.get("PEERS_JOBS_AT_ONCE", "64"))
+RECOVERY_S = int(os.environ.get("PEERS_RECOVERY_S", "0"))
 
 CALLS_AT_ONCE = 64
 """Of a caller that enqueues one change a call, as many as the connections of the bare loop."""
@@ -75,7 +78,12 @@ def run(queue: Queue, loop_factory: Callable[[], asyncio.AbstractEventLoop] | No
     if command == "work":
         queue.work()
         return
-    commands = {"enqueue": _enqueue, "trickle": _trickle, "call": _call, "results": _results}
+    commands = {
+        "enqueue": _enqueue,
+        "trickle": partial(_enqueue, per_s=TRICKLE_PER_S),
+        "call": _call,
+        "results": _results,
+    }
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(commands[command](queue))
 
@@ -91,21 +99,15 @@ async def bounded(calls: Iterable[Coroutine[Any, Any, object]], at_once: int = C
     await asyncio.gather(*(take() for _ in range(at_once)))
 
 
-async def _enqueue(queue: Queue) -> None:
+async def _enqueue(queue: Queue, per_s: int = 0) -> None:
+    """Enqueue all at once, or one after another at a rate."""
     changes = [json.loads(line) for line in sys.stdin]
     async with queue.open():
         called_ns = time.monotonic_ns()
-        await queue.enqueue(changes)
-        elapsed_s = (time.monotonic_ns() - called_ns) / 1e9
-    print(json.dumps({"enqueued": len(changes), "elapsed_s": elapsed_s, "called_ns": called_ns}))
-
-
-async def _trickle(queue: Queue) -> None:
-    changes = [json.loads(line) for line in sys.stdin]
-    async with queue.open():
-        called_ns = time.monotonic_ns()
-        for number, change in enumerate(changes):
-            await asyncio.sleep(number / TRICKLE_PER_S - (time.monotonic_ns() - called_ns) / 1e9)
+        if not per_s:
+            await queue.enqueue(changes)
+        for number, change in enumerate(changes if per_s else ()):
+            await asyncio.sleep(number / per_s - (time.monotonic_ns() - called_ns) / 1e9)
             await queue.enqueue([change])
         elapsed_s = (time.monotonic_ns() - called_ns) / 1e9
     print(json.dumps({"enqueued": len(changes), "elapsed_s": elapsed_s, "called_ns": called_ns}))

@@ -3,11 +3,14 @@
 By its documentation (saq-py.readthedocs.io, "Getting started", "Jobs", "Workers"; README and benchmarks of the
 repository) and its source, 0.26.4: `concurrency` tasks of a worker each wait for a job in a blocking BLMOVE; a job
 stays in the list of active ones until its result is written, so that one that a killed worker had is found by a sweep.
-There is no call that enqueues many. The Redis client is redis-py below 8 with hiredis, by its extras.
+There is no call that enqueues many. A queue makes `max_concurrent_ops` calls of Redis at once, 20 by default; here as
+many as its callers and its worker have in hand. The Redis client is redis-py below 8 with hiredis, by its extras.
 
-The sweep. It runs when a worker starts, and then every minute at most. It takes jobs that have just been moved to the
-list, but not yet been marked as active, for stuck. So a queue's first worker, started on a full queue, sends some jobs
-twice, and of some it keeps no result. The load `drain` avoids that: its worker starts less than a minute after another.
+The sweep. It runs when a worker starts, and then every minute, or PEERS_RECOVERY_S. A job that is active for more than
+10 s, its `timeout`, is stuck. It waits up to 5 s for the end of each such job before it goes on to the next. It takes
+jobs that have just been moved to the list, but not yet been marked as active, for stuck. So a queue's first worker,
+started on a full queue, sends some jobs twice, and of some it keeps no result. The load `drain` avoids that: its worker
+starts less than a minute after another.
 
 The result. The README waits by `Job.refresh(1)`, which reads the job and then subscribes to its end. Of a job that ends
 in between it does not hear, and raises TimeoutError after that second; one in some sixty jobs does. `Queue.apply`, its
@@ -22,8 +25,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from job import Exchange
-from protocol import JOBS_AT_ONCE, REDIS_URL, Change, bounded, ready, run
+from protocol import CALLS_AT_ONCE, JOBS_AT_ONCE, RECOVERY_S, REDIS_URL, Change, bounded, ready, run
 from saq import Queue, Status, Worker
+
+MAX_CALLS = max(CALLS_AT_ONCE, JOBS_AT_ONCE)
+SWEEP_S = RECOVERY_S or 60
 
 
 async def apply(ctx: dict[str, Any], *, change: Change) -> dict[str, Any]:
@@ -54,15 +60,16 @@ class SaqQueue:
         asyncio.run(self._work())
 
     async def _work(self) -> None:
-        queue = Queue.from_url(REDIS_URL)
+        queue = Queue.from_url(REDIS_URL, max_concurrent_ops=MAX_CALLS)
         await queue.connect()
-        await Worker(queue, [("apply", self.function)], concurrency=JOBS_AT_ONCE, startup=start, shutdown=stop).start()
+        functions, timers = [("apply", self.function)], {"sweep": SWEEP_S}
+        await Worker(queue, functions, concurrency=JOBS_AT_ONCE, timers=timers, startup=start, shutdown=stop).start()
         await queue.disconnect()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connect."""
-        self._queue = Queue.from_url(REDIS_URL)
+        self._queue = Queue.from_url(REDIS_URL, max_concurrent_ops=MAX_CALLS)
         await self._queue.connect()
         yield
         await self._queue.disconnect()

@@ -2,8 +2,8 @@
 
 By its documentation (streaq.readthedocs.io, "Worker", "Task"; README and benchmarks of the repository) and its source,
 7.2: a worker runs `concurrency` tasks at once, 16 by default, and prefetches as many; it acknowledges a task when its
-result is written. `enqueue_many` sends many in a pipeline. Its benchmarks run on uvloop and with coredis's
-`Config.optimized`.
+result is written, and has those of a worker that has been silent for `idle_timeout`, 60 s by default. `enqueue_many`
+sends many in a pipeline. Its benchmarks run on uvloop and with coredis's `Config.optimized`.
 
 The result. `Task.result` subscribes to the task's end, looks for its result, and ends the subscription. For that,
 coredis 6.9 reads on for 0.1 s, its `unsubscription_timeout`, so that a caller has each result that much later.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import coredis
 import uvloop
 from job import Exchange
-from protocol import JOBS_AT_ONCE, REDIS_URL, Change, ready, run
+from protocol import JOBS_AT_ONCE, RECOVERY_S, REDIS_URL, Change, ready, run
 from streaq import Worker
 
 
@@ -38,7 +38,13 @@ async def lifespan() -> AsyncIterator[Tools]:
 
 
 coredis.Config.optimized = True
-worker = Worker(redis_url=REDIS_URL, concurrency=JOBS_AT_ONCE, lifespan=lifespan, anyio_kwargs={"use_uvloop": True})
+worker = Worker(
+    redis_url=REDIS_URL,
+    concurrency=JOBS_AT_ONCE,
+    lifespan=lifespan,
+    idle_timeout=RECOVERY_S or 60,
+    anyio_kwargs={"use_uvloop": True},
+)
 
 
 @worker.task

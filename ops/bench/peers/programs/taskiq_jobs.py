@@ -1,9 +1,10 @@
 """taskiq, with its Redis stream broker, on asyncio and on uvloop.
 
 By its documentation (taskiq-python.github.io, "CLI"; README of taskiq-redis): the stream broker is the one that
-acknowledges, by default when the result is saved; `--max-prefetch` is for systems with high message rates; results
-should expire. Its command runs on uvloop if that is installed (its extra `uv`), so the two set-ups are two
-environments. There is no call that enqueues many, and `wait_result` polls every 0.2 s by default.
+acknowledges, by default when the result is saved, and has messages that were not acknowledged within `idle_timeout`, 10
+minutes by default; `--max-prefetch` is for systems with high message rates; results should expire. Its command runs on
+uvloop if that is installed (its extra `uv`), so the two set-ups are two environments. There is no call that enqueues
+many, and `wait_result` polls every 0.2 s by default.
 
 The command's own process starts the worker process, which is the only one (`--workers 1`, default 2).
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from job import Exchange
-from protocol import JOBS_AT_ONCE, REDIS_URL, Change, bounded, ready, run
+from protocol import JOBS_AT_ONCE, RECOVERY_S, REDIS_URL, Change, bounded, ready, run
 from redis.asyncio import Redis
 from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
@@ -32,9 +33,12 @@ else:
 
 RESULT_POLL_S = 0.2
 PREFIX = "result"
+RECOVERY: dict[str, Any] = {}
 
 results: RedisAsyncResultBackend[Any] = RedisAsyncResultBackend(REDIS_URL, result_ex_time=3600, prefix_str=PREFIX)
-broker = RedisStreamBroker(REDIS_URL).with_result_backend(results)
+if RECOVERY_S:
+    RECOVERY = {"idle_timeout": 1000 * RECOVERY_S, "unacknowledged_lock_timeout": RECOVERY_S}
+broker = RedisStreamBroker(REDIS_URL, **RECOVERY).with_result_backend(results)
 
 
 @broker.task(task_name="apply")

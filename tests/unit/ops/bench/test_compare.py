@@ -190,12 +190,12 @@ def test_a_comparison_says_if_the_machine_is_another_one(
     new.write_bytes(encode(msgspec.structs.replace(report(), machine=machine)))
     monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(new)])
     assert command.main() == 0
-    said = "another machine, so what moved says little: 2 cores of AMD EPYC"
+    said = "another machine, kernel, Python or server, so what moved says little: 2 cores of AMD EPYC"
     assert (said in capsys.readouterr().err) is (cores != 2)
 
 
 def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their benchmark is run, as the earlier file was its."""
+    """Their benchmark is run, as the earlier file was its. Its report is a file of its own."""
     started: list[Sequence[str]] = []
 
     def run_peers(arguments: Sequence[str]) -> int:
@@ -207,4 +207,4 @@ def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatc
     monkeypatch.setattr("ops.bench.peers.command.main", run_peers)
     monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old)])
     assert command.main() == 1
-    assert started == [["--compare", str(old)]]
+    assert started == [["--compare", str(old), "--out", str(tmp_path / "old.new.json")]]

@@ -33,6 +33,8 @@ def report(*, ours_per_s: float = RATES["ours"], ours_ms: float = ARRIVALS_MS["o
         "drain",
         "Drain: 5,000 users with one change each",
         "From the first to the last arrival.",
+        "2026-11-25",
+        "abc1234",
         3,
         [Figure("rate_per_s", "jobs a second", "higher"), Figure("cpu_us", "CPU, us a job", "lower")],
         [Row(name, {"rate_per_s": spread(rate)}) for name, rate in rates.items()],
@@ -41,6 +43,8 @@ def report(*, ours_per_s: float = RATES["ours"], ours_ms: float = ARRIVALS_MS["o
         "idle",
         "Idle: one job at a time",
         "From the call to the arrival.",
+        "2026-11-25",
+        "abc1234",
         3,
         [Figure("arrival_p50_ms", "enqueue to arrival, ms", "lower")],
         [Row(name, {"arrival_p50_ms": spread(ms)}, "the poll | decides" if name == "arq" else "")
@@ -50,14 +54,18 @@ def report(*, ours_per_s: float = RATES["ours"], ours_ms: float = ARRIVALS_MS["o
         "limited",
         "Limited: one user with 150 beside 20 users with 5",
         "10 a second a user.",
+        "2026-11-25",
+        "abc1234",
         1,
         [Figure("throttled", "429s", "lower")],
         [limited("ours", 0, 0, 480.0), limited("taskiq", 12, 0, 700.0), limited("arq", 0, 3, 15_000.0)],
     )
     return Report(
-        date="2026-11-25",
         machine=Machine("AMD EPYC", 2, "6.1.0", "3.11.7", "Valkey 9.1.2"),
-        programs=[Program(name, title, {"aiohttp": "3.13"}, f"{title} runs.") for name, title in TITLES.items()],
+        programs=[
+            Program(name, title, {"aiohttp": "3.13"}, f"{name}_jobs.py", f"{title} runs.")
+            for name, title in TITLES.items()
+        ],
         loads=[drain, idle, limits],
         profiles=[Profile("worker", "The worker", [Part("HTTP client", 220.0, 0.57), Part("ours", 166.0, 0.43)])],
     )

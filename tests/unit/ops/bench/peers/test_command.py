@@ -31,14 +31,13 @@ def test_numbers_below_the_least_are_refused(option: str, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--loads", "crash"], "would lose its other loads"),
+        (["--loads", "crash", "--at-once", "16", "--out", "try.json"], "--at-once changes the load drain"),
         (["--loads", "crash", "--out", "nowhere/try.json"], "there is no folder nowhere"),
         (["--loads", "drain", "--only", "arq-wait", "--out", "try.json"], "none of arq-wait is measured in drain"),
-        (["--only", "saq", "--add", "--out", "try.json"], "replaces whole loads"),
     ],
-    ids=["without --add", "no folder", "nothing to measure", "a part of a load"],
+    ids=["nothing changed", "no folder", "nothing to measure"],
 )
-def test_a_run_that_would_lose_figures_is_refused(
+def test_a_run_that_would_say_nothing_is_refused(
     options: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before anything is measured."""

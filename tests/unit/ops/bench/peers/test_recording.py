@@ -29,16 +29,14 @@ def test_each_load_is_written_when_it_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_load_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
-    """Other loads, profiles and programs are kept, and the date has both days."""
+    """Other loads, profiles and programs are kept."""
     path = tmp_path / "peers.json"
     Recording(path, REPORT).add_profiles(REPORT.profiles)
     again = msgspec.structs.replace(DRAIN, rows=DRAIN.rows[:2])
-    recording = Recording(path, msgspec.structs.replace(EMPTY, programs=REPORT.programs[:2], date="2026-11-26"))
+    recording = Recording(path, msgspec.structs.replace(EMPTY, programs=REPORT.programs[:2]))
     recording.resume()
     recording.add(again)
-    assert decode(path.read_bytes()) == msgspec.structs.replace(
-        REPORT, date="2026-11-25 to 2026-11-26", loads=[again, IDLE, LIMITED]
-    )
+    assert decode(path.read_bytes()) == msgspec.structs.replace(REPORT, loads=[again, IDLE, LIMITED])
 
 
 @pytest.mark.parametrize(
@@ -46,13 +44,13 @@ def test_a_load_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Pa
     [
         (
             msgspec.structs.replace(EMPTY, machine=msgspec.structs.replace(EMPTY.machine, cores=8)),
-            r"on another machine \(2 cores of AMD EPYC, .*; this is 8 cores of AMD EPYC, .*\): measure all",
+            r"is of another machine, kernel, Python or server \(2 cores of AMD EPYC, .*; this is 8 cores of AMD EPYC",
         ),
         (
             msgspec.structs.replace(
                 EMPTY, programs=[msgspec.structs.replace(EMPTY.programs[-1], versions={"aiohttp": "4.0"})]
             ),
-            "with other versions of arq, as it comes: measure all",
+            "is of other versions of arq, as it comes: name another file by --out",
         ),
     ],
     ids=["machine", "versions"],

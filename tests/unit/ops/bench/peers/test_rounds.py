@@ -77,12 +77,10 @@ def test_a_round_that_failed_is_noted_and_the_others_count() -> None:
     figure = Figure("rate_per_s", "jobs a second", "higher")
     plan = Plan("drain", "Drain", "It drains.", (figure,), (ARQ,), measure_once)
 
-    load = measure(plan, plan.contenders, rounds=3, jobs=2)
+    (row,) = measure(plan, plan.contenders, rounds=3, jobs=2)
 
-    (row,) = load.rows
     assert row.figures == {"rate_per_s": Spread(10.0, 10.0, 10.0)}
     assert row.note == "round 2: 3 of 10 jobs never arrived"
-    assert load.rounds == 3
 
 
 def test_cpu_time_is_of_the_readings_around_the_arrivals() -> None:
@@ -95,7 +93,7 @@ def test_cpu_time_is_of_the_readings_around_the_arrivals() -> None:
 def test_a_report_is_read_as_it_was_written() -> None:
     """The page and the comparison rely on it."""
     machine = Machine("cpu", 2, "6.1", "3.11.7", "Valkey 9.1.2")
-    report = Report("2026-11-29", machine, [OURS_PLAIN.program()], [])
+    report = Report(machine, [OURS_PLAIN.program()], [])
 
     assert decode(encode(report)) == report
 
