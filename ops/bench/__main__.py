@@ -97,11 +97,9 @@ def main() -> int:
             return print_movements(old, read_run(options.new))
     except UnreadableRun as exc:
         parser.error(str(exc))
-    names = old.benchmarks if old else []
-    if names == [PEERS] and not options.names:
-        new = options.compare.with_suffix(".new.json")
-        return peers.main(["--compare", str(options.compare), "--out", str(new)])
-    names = options.names or names or list(BENCHMARKS)
+    if old and old.benchmarks == [PEERS] and not options.names:
+        return peers.main(_again(old, options))
+    names = options.names or (old and old.benchmarks) or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
@@ -110,6 +108,14 @@ def main() -> int:
     if old:
         return print_movements(old, Run.of_measurements(measurements), to_stderr=options.json)
     return int(any(measurement.met is False for measurement in measurements))
+
+
+def _again(old: Run, options: argparse.Namespace) -> list[str]:
+    """Return the arguments by which the loads of an earlier run of `peers` run again, into a file of their own."""
+    loads = dict.fromkeys(figure.name.partition(":")[0] for figure in old.figures)
+    rounds = ["--rounds", str(options.repeat)] if options.repeat > 1 else []
+    new = options.compare.with_suffix(".new.json")
+    return ["--compare", str(options.compare), "--out", str(new), *rounds, "--loads", *loads]
 
 
 def _measure(names: Sequence[str], options: argparse.Namespace) -> list[Measurement]:

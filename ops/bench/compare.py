@@ -13,13 +13,13 @@ from enum import StrEnum
 import msgspec
 
 from ops.bench.measurement import Measurement
-from ops.bench.peers.report import OUR_ROWS, Report, decode
+from ops.bench.peers.report import HIGHER, LOWER, OUR_ROWS, Report, decode
 
 PEERS = "peers"
 """The name of the peers' benchmark, which has a document of its own."""
 
-HIGHER, LOWER, NEITHER = "higher", "lower", ""
-UNITS = {
+NEITHER = ""
+UNITS: dict[str, set[str]] = {
     HIGHER: {"changes/s", "results/s"},
     LOWER: {"ms", "s", "us a change", "a change", "bytes", "MiB", "MB"},
 }

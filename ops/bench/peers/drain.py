@@ -13,7 +13,7 @@ from ops.bench.peers.arrivals import shortfalls
 from ops.bench.peers.contenders import BARE_LOOP, OURS_PLAIN, OURS_WITH_64, PEERS, Contender
 from ops.bench.peers.plan import Figures, Plan
 from ops.bench.peers.processes import CpuLog
-from ops.bench.peers.report import BARE, Figure
+from ops.bench.peers.report import BARE, HIGHER, LOWER, Figure
 from ops.bench.peers.stage import IncompleteError, Stage, change_line, stage
 from ops.children import child_group
 from producers.transport.cancellation import cancel_and_wait
@@ -95,12 +95,12 @@ async def _bare(running: Stage, jobs: int) -> Figures:
 
 
 FIGURES = (
-    Figure("rate_per_s", "jobs a second", "higher"),
-    Figure("ratio", "of the bare loop", "higher"),
-    Figure("cpu_us", "worker's CPU a job, us", "lower"),
-    Figure("redis_commands", "Redis commands a job", "lower"),
-    Figure("redis_cpu_us", "Redis's CPU a job, us", "lower"),
-    Figure("enqueue_per_s", "enqueued a second", "higher"),
+    Figure("rate_per_s", "jobs a second", HIGHER),
+    Figure("ratio", "of the bare loop", HIGHER),
+    Figure("cpu_us", "worker's CPU a job, us", LOWER),
+    Figure("redis_commands", "Redis commands a job", LOWER),
+    Figure("redis_cpu_us", "Redis's CPU a job, us", LOWER),
+    Figure("enqueue_per_s", "enqueued a second", HIGHER),
 )
 
 DRAIN = Plan(

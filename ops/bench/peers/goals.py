@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ops.bench.peers.lanes import BUSY_CHANGES, floor_s
-from ops.bench.peers.report import NO_PEERS, OURS, Load, Report, Spread
+from ops.bench.peers.report import NO_PEERS, OURS, OURS_64, Load, Report, Spread
 
 DRAIN, RATE = "drain", "rate_per_s"
 IDLE, ARRIVAL = "idle", "arrival_p50_ms"
@@ -66,6 +66,8 @@ def _drain(rates: Mapping[str, Spread | None], titles: Mapping[str, str]) -> Goa
     lead, lowest, highest = (mine / theirs for mine, theirs in pairs)
     spread = f"{_cut(lowest)} (our slowest round, its fastest) to {_cut(highest)}"
     measured = f"{_cut(lead)} times the rate of {titles[best]}; {spread}"
+    if few := rates.get(OURS_64):
+        measured += f". With 64 at once {_cut(few.median / peers[best].median)} times"
     return Goal(DRAIN, title, measured, lead >= MIN_LEAD)
 
 

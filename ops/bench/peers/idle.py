@@ -15,7 +15,7 @@ from ops.bench.measurement import NS_PER_MS, percentile
 from ops.bench.peers.arrivals import shortfalls
 from ops.bench.peers.contenders import OURS_PLAIN, PEERS, Contender
 from ops.bench.peers.plan import Figures, Plan
-from ops.bench.peers.report import Figure
+from ops.bench.peers.report import LOWER, Figure
 from ops.bench.peers.stage import IncompleteError, Stage, change_line, stage
 from ops.stack import stop
 
@@ -110,11 +110,11 @@ def _ms(first_ns: int, last_ns: int) -> float:
 
 
 FIGURES = (
-    Figure("arrival_p50_ms", "enqueue to exchange, median, ms", "lower"),
-    Figure("arrival_p90_ms", "the same, p90, ms", "lower"),
-    Figure("result_p50_ms", "enqueue to result, median, ms", "lower"),
-    Figure("fast_result_p50_ms", "the same, looked for every 10 ms, ms", "lower"),
-    Figure("idle_commands_per_s", "Redis commands a second when idle", "lower"),
+    Figure("arrival_p50_ms", "enqueue to exchange, median, ms", LOWER),
+    Figure("arrival_p90_ms", "the same, p90, ms", LOWER),
+    Figure("result_p50_ms", "enqueue to result, median, ms", LOWER),
+    Figure("fast_result_p50_ms", "the same, looked for every 10 ms, ms", LOWER),
+    Figure("idle_commands_per_s", "Redis commands a second when idle", LOWER),
 )
 
 IDLE = Plan(

@@ -195,7 +195,7 @@ def test_a_comparison_says_if_the_machine_is_another_one(
 
 
 def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their benchmark is run, as the earlier file was its. Its report is a file of its own."""
+    """Its loads run again. Their report is a file of its own."""
     started: list[Sequence[str]] = []
 
     def run_peers(arguments: Sequence[str]) -> int:
@@ -205,6 +205,7 @@ def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatc
     old = tmp_path / "old.json"
     old.write_bytes(encode(report()))
     monkeypatch.setattr("ops.bench.peers.command.main", run_peers)
-    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old)])
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--repeat", "5"])
     assert command.main() == 1
-    assert started == [["--compare", str(old), "--out", str(tmp_path / "old.new.json")]]
+    again = ["--compare", str(old), "--out", str(tmp_path / "old.new.json")]
+    assert started == [[*again, "--rounds", "5", "--loads", "drain", "idle", "limited"]]
