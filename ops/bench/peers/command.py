@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     recording = Recording(options.out, Report(machine.describe(), [each.program() for each in programs], []))
     try:
         recording.resume()
-    except (OSError, msgspec.DecodeError, OtherRunError) as exc:
+    except (OSError, OtherRunError) as exc:
         parser.error(str(exc))
     for contender in programs:
         contender.make_environment()

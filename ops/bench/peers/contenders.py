@@ -164,7 +164,7 @@ DOCKET_10MS = Contender(
     "docket_jobs.py",
     "docket",
     ("pydocket", "redis", "hiredis"),
-    "64 jobs at once, a check every 10 ms, also for what was put off; on asyncio's event loop.",
+    "64 jobs at once, a check every 10 ms; on asyncio's event loop.",
     variant="10ms",
 )
 

@@ -13,6 +13,8 @@ from ops.bench.peers.report import Machine
 from ops.redis_server import embedded_valkey
 
 ROOT = Path(__file__).parents[3]
+MEASURED = ("--", "pyproject.toml", "producers", "worker", "ops", ":!ops/bench/peers.*", ":!ops/bench/PEERS.md")
+"""The files that count as changed, in git's words: not those that the benchmark writes."""
 
 
 def describe() -> Machine:
@@ -29,7 +31,10 @@ def commit() -> str:
     try:
         found, changes = (
             subprocess.run((*git, *words), capture_output=True, check=True).stdout.decode().strip()  # noqa: S603 - ours
-            for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+            for words in (
+                ("rev-parse", "--short", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no", *MEASURED),
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return ""

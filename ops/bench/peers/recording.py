@@ -31,13 +31,17 @@ class Recording:
 
         Raises:
             OSError: the file cannot be read.
-            msgspec.DecodeError: it is no report.
-            OtherRunError: it is of another machine, or of other versions of a program.
+            OtherRunError: it is no report, or of another machine, or of other versions of a program.
         """
         if not self._path.exists():
             return
-        earlier, new = decode(self._path.read_bytes()), self.report
-        if problem := _difference(earlier, new):
+        new = self.report
+        try:
+            earlier = decode(self._path.read_bytes())
+            problem = _difference(earlier, new)
+        except msgspec.DecodeError as exc:
+            problem = f"is no report of this version ({exc})"
+        if problem:
             raise OtherRunError(f"{self._path} {problem}: name another file by --out, or move this one away")
         programs = {program.name: program for program in (*earlier.programs, *new.programs)}
         self.report = msgspec.structs.replace(earlier, programs=list(programs.values()))

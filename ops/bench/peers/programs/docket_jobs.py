@@ -6,7 +6,7 @@ the next in a blocking read of at most `--minimum-check-interval`, 0.1 s by defa
 of its tasks run. Results are stored by default, for 15 minutes. `add_many` sends many in pipelines.
 `Execution.get_result` subscribes to the task's end.
 
-PEERS_VARIANT=10ms: PEERS_JOBS_AT_ONCE, and a check every 10 ms, also for tasks that were put off (by default 250 ms).
+PEERS_VARIANT=10ms: PEERS_JOBS_AT_ONCE, and a check every 10 ms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from protocol import JOBS_AT_ONCE, RECOVERY_S, REDIS_URL, VARIANT, Change, ready
 QUICK: dict[str, Any] = {
     "concurrency": JOBS_AT_ONCE,
     "minimum_check_interval": timedelta(milliseconds=10),
-    "scheduling_resolution": timedelta(milliseconds=10),
 }
 if RECOVERY_S:
     QUICK["redelivery_timeout"] = timedelta(seconds=RECOVERY_S)

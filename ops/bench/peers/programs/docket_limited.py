@@ -37,7 +37,8 @@ class LimitedDocketQueue(DocketQueue):
     def work(self) -> None:
         """Run docket's worker."""
         ready()
-        asyncio.run(Worker.run(url=REDIS_URL, tasks=["docket_limited:tasks"], **QUICK))
+        options = QUICK | {"scheduling_resolution": timedelta(milliseconds=10)}  # for tasks that were put off
+        asyncio.run(Worker.run(url=REDIS_URL, tasks=["docket_limited:tasks"], **options))
 
     async def enqueue(self, changes: list[Change]) -> None:
         """Enqueue all in one call."""

@@ -61,3 +61,11 @@ def test_runs_that_cannot_be_compared_are_not_put_together(other: Report, says: 
     Recording(path, REPORT).add(DRAIN)
     with pytest.raises(OtherRunError, match=says):
         Recording(path, other).resume()
+
+
+def test_a_file_that_is_no_report_is_not_replaced(tmp_path: Path) -> None:
+    """The error names it, and what to do."""
+    path = tmp_path / "peers.json"
+    path.write_bytes(b"{}")
+    with pytest.raises(OtherRunError, match=r"peers.json is no report of this version .* name another file by --out"):
+        Recording(path, EMPTY).resume()
