@@ -73,7 +73,7 @@ def picture(report: Report) -> str:
     body, top = [], float(MARGIN)
     for load, figure, title, draw in (
         (DRAIN, RATE, "Drain: jobs a second, more is better", _bars),
-        (IDLE, ARRIVAL, "Idle: ms from enqueue to arrival, less is better (logarithmic)", _points),
+        (IDLE, ARRIVAL, "Idle: ms to the exchange, less is better (log scale)", _points),
     ):
         lines = _lines(report, load, figure)
         if lines:
