@@ -85,6 +85,7 @@ def figures(applied: Applied, *, busy: str, expected: int, called_ns: int) -> di
         "throttled": applied.throttled,
         "inversions": sum(map(inversions, applied.numbers.values())),
         "lost": expected - len(applied.at_ns),
+        "repeated": sum(map(len, applied.numbers.values())) - len(applied.at_ns),
     }
     if not found["lost"]:
         latencies_ms = applied.latencies_ms(called_ns, without=busy)

@@ -76,6 +76,7 @@ FIGURES = (
     Figure("throttled", "429s", LOWER),
     Figure("inversions", "changes out of order", LOWER),
     Figure("lost", "changes lost", LOWER),
+    Figure("repeated", "changes applied again", LOWER),
     Figure("neighbours_p50_ms", "the others, enqueue to exchange, median, ms", LOWER),
     Figure("neighbours_p99_ms", "the same, p99, ms", LOWER),
 )

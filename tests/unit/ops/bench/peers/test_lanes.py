@@ -52,10 +52,18 @@ def test_the_figures_are_of_what_was_applied_and_the_peak_of_all_requests() -> N
         "throttled": 1,
         "inversions": 1,
         "lost": 0,
+        "repeated": 0,
         "over_floor_s": 2.0,
         "neighbours_p50_ms": pytest.approx(200),
         "neighbours_p99_ms": pytest.approx(298),
     }
+
+
+def test_a_change_that_is_applied_again_is_counted_and_not_lost() -> None:
+    """Each repetition counts."""
+    record = [arrival("n1", number, at_ms) for at_ms, number in enumerate([1, 1, 2, 1])]
+    found = figures(Applied([arrival("busy", 1, 0), *record]), busy="busy", expected=3, called_ns=0)
+    assert (found["repeated"], found["lost"]) == (2, 0)
 
 
 def test_there_are_no_times_of_a_program_that_lost_changes() -> None:
