@@ -12,6 +12,8 @@ from ops.bench.compare import Comparison, Figure, Verdict
 from ops.bench.measurement import Measurement
 
 WIDTH = 140
+MAX_NAMES = 10
+"""Of figures that only one run has."""
 
 
 def print_measurements(measurements: Sequence[Measurement]) -> None:
@@ -42,8 +44,10 @@ def print_comparison(comparison: Comparison, *, to_stderr: bool = False) -> None
         advice = "measure with --repeat 5, or peers with --rounds 3"
         screen.print(f"{unknown} cannot be judged: both runs measured them once; {advice}")
     for title, names in (("only in the earlier run", comparison.missing), ("only in this run", comparison.added)):
-        for name in names:
+        for name in names[:MAX_NAMES]:
             screen.print(f"{title}: {name}")
+        if len(names) > MAX_NAMES:
+            screen.print(f"{title}: {len(names) - MAX_NAMES} more")
 
 
 def _figure(figure: Figure) -> str:

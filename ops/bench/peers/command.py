@@ -86,7 +86,12 @@ def _measure(plan: Plan, contenders: Sequence[Contender], options: argparse.Name
         about += f" In this run: {options.jobs:,} jobs."
     if options.at_once and plan is DRAIN:
         about += f" In this run: peers have {options.at_once} jobs at once, unless they have their default."
-    return Load(plan.name, plan.title, about, date, commit, options.rounds, list(plan.figures), rows)
+    is_try, figures = _is_try(options), list(plan.figures)
+    return Load(plan.name, plan.title, about, date, commit, options.rounds, figures, rows, is_try)
+
+
+def _is_try(options: argparse.Namespace) -> bool:
+    return bool(options.only or options.jobs or options.at_once)
 
 
 def _chosen(plan: Plan, options: argparse.Namespace) -> list[Contender]:
@@ -132,7 +137,7 @@ def _check_file(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
     """Refuse what would end with a report that is lost, or does not say what was measured."""
     if not options.out.parent.is_dir():
         parser.error(f"there is no folder {options.out.parent} to write {options.out.name} to")
-    if is_published(options.out) and (options.only or options.jobs or options.at_once):
+    if is_published(options.out) and _is_try(options):
         parser.error("--only, --jobs and --at-once are for tries: name another file for their figures by --out")
     if options.at_once and not _is_wanted(DRAIN.name, options):
         parser.error("--at-once changes the load drain, which --loads does not name")

@@ -23,7 +23,7 @@ MAX_NEIGHBOURS_MS = 1_000
 MAX_OVER_FLOOR_S = floor_s(BUSY_CHANGES) / 10
 """Who sends more slowly meets no limit, and needs none of this."""
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED = "not measured in full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Goal:
         name: by which a person gives the reason for missing it.
         title: what is to be reached.
         measured: what was reached, in words.
-        met: whether that is enough; None if it was not measured, of this project or of a peer.
+        met: whether that is enough; None if it was not measured in full, of this project and of each peer.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Goal:
 def goals(report: Report) -> list[Goal]:
     """Return the goals as a report meets them."""
     titles = {program.name: program.title for program in report.programs}
-    loads = {load.name: load for load in report.loads}
+    loads = {load.name: load for load in report.loads if not load.is_try}
     limited = [load for name, load in loads.items() if name.split("-")[0] == LIMITED]
     return [
         _drain(_spreads(loads.get(DRAIN), RATE), titles),
@@ -83,7 +83,8 @@ def _idle(arrivals_ms: Mapping[str, Spread | None], titles: Mapping[str, str]) -
     if ours is None or not peers or absent:
         return Goal(IDLE, title, absent or NOT_MEASURED, None)
     best = min(peers, key=lambda name: peers[name].median)
-    measured = f"{ours.median:.2f} ms; {titles[best]} {peers[best].median:.2f} ms"
+    mine, theirs = (f"{each.median:.2f} ms ({each.low:.2f} to {each.high:.2f})" for each in (ours, peers[best]))
+    measured = f"{mine}; {titles[best]} {theirs}"
     return Goal(IDLE, title, measured, ours.median <= peers[best].median * (1 + MAX_BEHIND_PERCENT / 100))
 
 

@@ -125,6 +125,7 @@ class Load(msgspec.Struct, frozen=True):
         rounds: how many times each program ran it.
         figures: what was measured, in the order of the columns.
         rows: one a program, in the order in which they ran.
+        is_try: whether programs were left out, or the number of jobs was another one; no goal is judged by it.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Load(msgspec.Struct, frozen=True):
     rounds: int
     figures: list[Figure]
     rows: list[Row]
+    is_try: bool = False
 
 
 class Part(msgspec.Struct, frozen=True):

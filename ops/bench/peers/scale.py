@@ -99,7 +99,8 @@ FIGURES = tuple(
 SCALE = Plan(
     "scale",
     "Scale: this project with many queued changes",
-    "Changes, each of a user of its own, are enqueued while no worker runs; then one worker process is started, and "
+    "Changes, each of a user of its own and with a setting of its own, are enqueued while no worker runs; "
+    "then one worker process is started, and "
     f"the rate is of the arrivals {int(FIRST * WINDOW):,} to {int(LAST * WINDOW):,}.",
     FIGURES,
     (OURS_PLAIN,),

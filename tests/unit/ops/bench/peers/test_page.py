@@ -79,8 +79,15 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     """A run of one load has a page too."""
     empty = msgspec.structs.replace(report(), loads=[], profiles=[])
     assert [goal.met for goal in goals(empty)] == [None, None, None]
-    assert page(empty, {}).count("| not measured |  |") == 3
+    assert page(empty, {}).count("| not measured in full |  |") == 3
     assert "<svg" in picture(empty)
+
+
+def test_no_goal_is_judged_by_a_try() -> None:
+    """The best peer may have been left out."""
+    sample = report()
+    tries = [msgspec.structs.replace(load, is_try=True) for load in sample.loads]
+    assert [goal.met for goal in goals(msgspec.structs.replace(sample, loads=tries))] == [None, None, None]
 
 
 def test_a_peer_that_is_as_clean_takes_the_goal() -> None:
