@@ -44,9 +44,6 @@ CREDENTIALS_RETRY_S = 2.0
 UNEXPECTED_RETRY_S = 5.0
 """Delay before the next attempt after an unexpected error, which the next one probably meets too."""
 
-ABORTED = "aborted"
-"""The message of the cancellation of a request that is given up."""
-
 STALE_REPLY = "the reply's requestTime lies before the request was sent, so it is the reply to another request"
 
 
@@ -79,6 +76,7 @@ class AttemptRunner:
         self._session = session
         session.on_lost = self.abort
         self._sending: dict[asyncio.Task[object], Claim] = {}
+        self._given_up: set[asyncio.Task[object]] = set()
         self._request_timeout_s = settings.request_timeout_s
         # It is written when it has a connection, and may then be applied for as long as a request takes.
         self._late_for_s = settings.connect_timeout_s + settings.request_timeout_s
@@ -92,8 +90,9 @@ class AttemptRunner:
     def abort(self) -> None:
         """Give up the requests under way of a session that has ended: other workers take their lanes."""
         for task, claim in self._sending.items():
-            if not self._session.is_trusted(claim.session_id):
-                task.cancel(ABORTED)
+            if task not in self._given_up and not self._session.is_trusted(claim.session_id):
+                self._given_up.add(task)
+                task.cancel()
 
     async def run(self, claim: Claim) -> Settled:
         """Attempt a claim and settle it, whatever happens."""
@@ -216,17 +215,19 @@ class AttemptRunner:
         if task is None:
             raise RuntimeError("a request is sent by a task")
         self._sending[task] = claim
+        cancellations = task.cancelling()
         try:
             return await self._exchange.post(
                 SETTINGS_PATH, body, signed, may_send=lambda: self._session.is_trusted(claim.session_id)
             )
-        except asyncio.CancelledError as exc:
-            if exc.args != (ABORTED,):
+        except asyncio.CancelledError:
+            # Not told by a message of the cancellation: it is lost if a time-out cancels the same wait first.
+            if task not in self._given_up or task.uncancel() > cancellations:
                 raise
-            task.uncancel()
             raise Aborted("given up: the worker's session ended while the request was under way") from None
         finally:
             del self._sending[task]
+            self._given_up.discard(task)
 
     def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:
         """Update the exchange's time from a reply; return whether the reply is older than its request."""

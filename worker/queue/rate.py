@@ -16,10 +16,10 @@ when they send and when they receive. With `down` for the way of reply 1 and `up
     so a window lies between them if t >= r + window - (up + down)
 
 Workers do not know `up + down` either. To subtract nothing is always safe, but costs a round trip in each window. The
-shortest possible round trip is safe. The settle script measures it for each egress, since its workers share a network
-path, and subtracts what is certain of it: less the fewer round trips there were and the more they vary, and nothing
-before there were 30 (round_trips.lua); nothing either while another egress is in use, since reply 1 and request 11 may
-then take different paths.
+shortest possible round trip is safe, unless the two ways vary against each other, so that round trips do not. The
+settle script measures it for each egress, since its workers share a network path, and subtracts what is certain of it:
+less the fewer round trips there were and the more they vary, and nothing before there were 30 (round_trips.lua);
+nothing either while another egress is in use, since reply 1 and request 11 may then take different paths.
 """
 
 from __future__ import annotations

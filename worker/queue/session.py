@@ -62,16 +62,7 @@ class Session:
         availability: RedisAvailability | None = None,
         metrics: WorkerMetrics | None = None,
     ) -> None:
-        """Create a session; `renew` opens it.
-
-        Args:
-            redis: the client.
-            clock: measures and sleeps.
-            settings: the worker's settings.
-            pacing: the worker's rates.
-            availability: takes note of outages.
-            metrics: of this process.
-        """
+        """Create a session with the worker's rates; `renew` opens it, and `availability` takes note of outages."""
         self._redis = redis
         self._clock = clock
         self._pacing = pacing
@@ -216,9 +207,15 @@ class Session:
         extra = log_fields(Event.SESSION_LOST, session=session_id)
         message = "session %s ended: this worker was not heard of for %g s; others have its changes"
         log.warning(message, session_id, self._ttl_s, extra=extra)
-        self._replace()
-        self.replaced.set()
-        self.on_lost()
+        self.abandon(session_id)
+
+    def abandon(self, session_id: str) -> None:
+        """Begin a new session, and let one lapse that has something in flight which nobody will settle."""
+        if session_id == self.session_id:
+            self._replace()
+            self.replaced.set()
+            self._due.set()
+            self.on_lost()
 
     async def close(self) -> None:
         """End the session, if it holds nothing; else it lapses."""
