@@ -44,6 +44,9 @@ class Bench:
         self.under_way = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.trusted = {"w"}
+        self.abandoned: list[str] = []
+        self.settling, self.may_settle = asyncio.Event(), asyncio.Event()
+        self.may_settle.set()
         self.on_lost: Callable[[], object] = bool
         self.attempt_runner = AttemptRunner(
             clock=self.clock,
@@ -82,12 +85,18 @@ class Bench:
     def settled(self, claim: Claim) -> None:
         """Take note of a settlement, as a session does."""
 
+    def abandon(self, session_id: str) -> None:
+        """Take note of a session that is given up."""
+        self.abandoned.append(session_id)
+
     def is_trusted(self, session_id: str) -> bool:
         """Return whether a session is trusted."""
         return session_id in self.trusted
 
     async def settle(self, settlement: Settlement) -> Settled:
-        """Record a settlement."""
+        """Record a settlement, when the test lets it be written."""
+        self.settling.set()
+        await self.may_settle.wait()
         self.settlements.append(settlement)
         return Settled(fenced=False, finished=int(isinstance(settlement, Finish)))
 

@@ -95,19 +95,27 @@ class AttemptRunner:
                 task.cancel()
 
     async def run(self, claim: Claim) -> Settled:
-        """Attempt a claim and settle it, whatever happens."""
+        """Attempt a claim and settle it. If that is not possible, the claim's session ends, unless the worker stops."""
         try:
-            settlement = await self._attempt(claim)
-            settled = await self._settler.settle(settlement)
-        except Exception:
-            extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
-            log.exception("lane %s: unexpected error; it is attempted again", claim.lane, extra=extra)
-            settlement = self._unexpected(claim)
-            settled = await self._settler.settle(settlement)
+            settlement, settled = await self._settle(claim)
+        except BaseException:
+            if not self._stopping.is_set():
+                self._session.abandon(claim.session_id)
+            raise
         self._session.settled(claim)
         self._observer.observe_settlement(settlement, settled)
         log_attempt(settlement, settled, self._egress)
         return settled
+
+    async def _settle(self, claim: Claim) -> tuple[Settlement, Settled]:
+        try:
+            settlement = await self._attempt(claim)
+            return settlement, await self._settler.settle(settlement)
+        except Exception:
+            extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
+            log.exception("lane %s: unexpected error; it is attempted again", claim.lane, extra=extra)
+            settlement = self._unexpected(claim)
+            return settlement, await self._settler.settle(settlement)
 
     def _unexpected(self, claim: Claim) -> Settlement:
         """Return the settlement of an attempt that broke: whether its request was sent is not known."""

@@ -216,11 +216,9 @@ class Dispatcher:
         except asyncio.CancelledError:
             extra = log_fields(Event.ATTEMPT_CANCELLED, lane=claim.lane, job=claim.job_id)
             log.warning("lane %s: attempt cancelled; the lane is due when its session lapses", claim.lane, extra=extra)
-            self._claimer.session.abandon(claim.session_id)
         except Exception:
             extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
             log.exception("lane %s: unexpected error; the lane is due when its session lapses", claim.lane, extra=extra)
-            self._claimer.session.abandon(claim.session_id)
         else:
             self._on_settled(settled)
             if settled.next_due_s is not None:

@@ -25,7 +25,7 @@ from worker.process.egress_block import EgressBlock
 from worker.process.hand import AttemptsInHand
 from worker.process.shared import Shared
 from worker.queue.claim import Claimer
-from worker.queue.claims import Claim, Claims, Settled
+from worker.queue.claims import Claim, Claims
 from worker.queue.redis_retry import RedisAvailability
 from worker.queue.session import Session
 from worker.settings import WorkerSettings
@@ -178,27 +178,3 @@ async def test_a_dispatcher_that_may_not_claim_leaves_its_turn_to_the_next_shard
         await running
 
     assert claimer.were_trusted == [True, True]
-
-
-@pytest.mark.parametrize("error", [asyncio.CancelledError, RuntimeError])
-async def test_a_lane_whose_attempt_ended_without_a_settlement_is_due_when_its_session_lapses(
-    timed: Lanes, error: type[BaseException]
-) -> None:
-    """Its worker lives, and would keep that session, and the lane with it, for ever: so it begins a new one."""
-
-    async def run(_: Claim) -> Settled:
-        raise error
-
-    dispatcher = idle(cast("ArqRedis", timed.redis), timed.claimer)
-    dispatcher._attempt_runner = cast("AttemptRunner", SimpleNamespace(run=run))
-    await timed.submit(("a", change()))
-    claim = await timed.claim_one()
-    dispatcher._hand.place().reserve()
-    dispatcher._start(claim)
-    (task,) = dispatcher._tasks.values()
-    await task
-
-    await timed.lapse()
-    again = await timed.claim_one()
-    assert (again.job_id, again.lost_deliveries) == (claim.job_id, 1)
-    assert again.session_id != claim.session_id

@@ -116,6 +116,25 @@ async def test_a_refused_renewal_begins_a_new_session(timed: Lanes) -> None:
     assert (again.session_id, again.lost_deliveries) == (session.session_id, 1)
 
 
+async def test_what_an_abandoned_session_holds_is_due_when_it_lapses(timed: Lanes) -> None:
+    """Its worker goes on under another ID, and is told, so that it aborts what is under way."""
+    session = timed.claimer.session
+    lost = asyncio.Event()
+    session.on_lost = lost.set
+    await timed.submit(("a", change()))
+    first = await timed.claim_one()
+
+    session.abandon(first.session_id)
+    session.abandon("another")
+    assert lost.is_set()
+    assert session.session_id != first.session_id
+    await timed.lapse()
+
+    again = await timed.claim_one()
+    assert (again.job_id, again.lost_deliveries) == (first.job_id, 1)
+    assert again.session_id == session.session_id
+
+
 async def test_claims_whose_replies_never_came_are_given_back_with_their_slots(
     timed: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,25 @@ async def test_a_request_of_a_session_that_is_still_trusted_is_not_given_up() ->
     assert settlement.results[0].applied
 
 
+@pytest.mark.parametrize(("is_stopping", "abandoned"), [(False, ["w"]), (True, [])], ids=["works", "stops"])
+async def test_a_session_is_abandoned_in_which_an_attempt_ends_unsettled(
+    is_stopping: bool, abandoned: list[str]
+) -> None:
+    """It would hold the lane for as long as its worker lives; that of a worker that stops lapses anyway."""
+    bench = Bench(granted())
+    bench.may_settle.clear()
+    attempt = asyncio.create_task(bench.apply(bench.claim()))
+    async with asyncio.timeout(30):
+        await bench.settling.wait()
+    if is_stopping:
+        bench.attempt_runner.stop()
+
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert (bench.settlements, bench.abandoned) == ([], abandoned)
+
+
 async def test_a_request_that_is_cancelled_by_others_stays_cancelled() -> None:
     """A worker that is ended does not settle it."""
     bench = Bench()
