@@ -25,7 +25,7 @@ class Event(StrEnum):
     SESSION_LOST = "session_lost"
     """This worker was not heard of for the TTL of its session; others have its changes, and it begins a new session."""
     ATTEMPT_CANCELLED = "attempt_cancelled"
-    """The worker stopped during an attempt; the lane becomes due when its session ends."""
+    """The worker stopped during an attempt; the lane becomes due when its session lapses."""
     ATTEMPT_ERROR = "attempt_error"
     """An attempt raised an unexpected exception; it is settled as one whose fate is not known."""
     MALFORMED = "malformed"

@@ -76,7 +76,6 @@ class AttemptRunner:
         self._session = session
         session.on_lost = self.abort
         self._sending: dict[asyncio.Task[object], Claim] = {}
-        self._given_up: set[asyncio.Task[object]] = set()
         self._request_timeout_s = settings.request_timeout_s
         # It is written when it has a connection, and may then be applied for as long as a request takes.
         self._late_for_s = settings.connect_timeout_s + settings.request_timeout_s
@@ -89,9 +88,9 @@ class AttemptRunner:
 
     def abort(self) -> None:
         """Give up the requests under way of a session that has ended: other workers take their lanes."""
-        for task, claim in self._sending.items():
-            if task not in self._given_up and not self._session.is_trusted(claim.session_id):
-                self._given_up.add(task)
+        for task, claim in list(self._sending.items()):
+            if not self._session.is_trusted(claim.session_id):
+                del self._sending[task]
                 task.cancel()
 
     async def run(self, claim: Claim) -> Settled:
@@ -230,12 +229,12 @@ class AttemptRunner:
             )
         except asyncio.CancelledError:
             # Not told by a message of the cancellation: it is lost if a time-out cancels the same wait first.
-            if task not in self._given_up or task.uncancel() > cancellations:
+            is_given_up = task not in self._sending
+            if not is_given_up or task.uncancel() > cancellations:
                 raise
             raise Aborted("given up: the worker's session ended while the request was under way") from None
         finally:
-            del self._sending[task]
-            self._given_up.discard(task)
+            self._sending.pop(task, None)
 
     def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:
         """Update the exchange's time from a reply; return whether the reply is older than its request."""

@@ -37,7 +37,7 @@ and has a result; what failed is noted below the table. The best stands first. A
 occur.
 
 In our favour: we chose the job, the loads, the set-ups and what counts. In `drain` our worker has its 256 changes at
-once; the peers have 64, or 16 where that was faster, each on the event loop that its documentation shows. In `limited`
+once; the peers have 64, or 16 where that was faster, each on the event loop that its set-up below names. In `limited`
 only arq has a bucket, and places for 256 jobs; with a place for each of the 400 no job would wait for one, but a longer
 backlog would take those, too. Against us: only our worker keeps the order, the limit and the history of each user's
 changes, also in `drain`, where nothing needs them.

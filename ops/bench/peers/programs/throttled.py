@@ -2,8 +2,8 @@
 
 Peers without a limit of their own send all at once, and retry what was refused after two seconds, as often as need be.
 That is twice the exchange's window: it counts refused requests, too, so after one second it may still be full of them,
-and goes on to be. Delays that grow, with jitter, were tried: with them saq meets fewer refusals (1,600 instead of
-4,100) and takes as long; taskiq and streaq, whose delays grow in other ways, are not done within the load's time.
+and goes on to be. Delays that grow, with jitter, were tried once: with them saq meets fewer refusals (1,600 instead of
+4,100) and takes as long; taskiq and streaq, whose delays grow in other ways, pause so long that the load ends before.
 """
 
 from __future__ import annotations

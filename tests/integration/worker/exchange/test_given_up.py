@@ -13,7 +13,7 @@ from tests.support.http_peer import Answer, is_silent, peer
 from worker.exchange.client import ExchangeClient
 from worker.queue.claims import Requeue
 
-TIMEOUT_S = 0.2
+TIMEOUT_S = 0.5
 
 
 async def half_a_reply(writer: asyncio.StreamWriter) -> None:
@@ -34,9 +34,10 @@ async def test_a_request_is_settled_although_its_time_out_and_the_end_of_its_ses
     async def start_and_tell(response: ClientResponse, connection: object) -> ClientResponse:
         if not has_head:
             begun.set()
-        started = await start(response, connection)  # type: ignore[arg-type]
-        begun.set()
-        return started
+        try:
+            return await start(response, connection)  # type: ignore[arg-type]
+        finally:
+            begun.set()
 
     monkeypatch.setattr(ClientResponse, "start", start_and_tell)
     bench, loop = Bench(), asyncio.get_running_loop()
