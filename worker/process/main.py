@@ -78,14 +78,19 @@ def main(argv: list[str] | None = None) -> int:
             return asyncio.run(running)
         return _run(settings, burst=options.burst, index=options.under_parent)
     except SettingsError as exc:
-        print(f"worker: {exc}", file=sys.stderr)
+        _print_error(str(exc))
         return BAD_START
     except CredentialsError as exc:
-        print(f"worker: {variable_name('credentials')}: {exc}", file=sys.stderr)
+        _print_error(f"{variable_name('credentials')}: {exc}")
         return BAD_START
     except (RedisError, OSError) as exc:
-        print(f"worker: {variable_name('redis_dsn')}: {describe(exc)}", file=sys.stderr)
+        _print_error(f"{variable_name('redis_dsn')}: {describe(exc)}")
         return 1
+
+
+def _print_error(text: str) -> None:
+    """Write a line in one piece. Unbuffered, `print` writes its end apart, and another process may write in between."""
+    sys.stderr.write(f"worker: {text}\n")
 
 
 def _count(text: str) -> int:
