@@ -42,7 +42,7 @@ from producers import Producer
 async def main():
     async with Producer.connect(sys.argv[1]) as producer:
         jobs = [producer.job(job_id) for job_id in json.loads(sys.argv[2])]
-        results = await asyncio.gather(*(job.result(timeout=50) for job in jobs))
+        results = await asyncio.gather(*(job.result(timeout=60) for job in jobs))
         print(json.dumps([[result.job_id, result.outcome] for result in results]))
 
 asyncio.run(main())

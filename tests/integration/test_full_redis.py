@@ -74,7 +74,7 @@ async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
         "cancel batch": batch.cancel,
     }
     await fill(full)
-    async with asyncio.timeout(5):  # a settlement that is refused is tried for ever
+    async with asyncio.timeout(30):  # a settlement that is refused is tried for ever
         done = await actions[what]()
     counts = await full.hgetall(KEYS.counts)  # type: ignore[misc]
 
@@ -144,7 +144,7 @@ async def test_a_full_redis_is_read_and_operated(full: ArqRedis) -> None:
     await lanes.done(claims[jobs[1].job_id], Outcome.REJECTED)
     await fill(full)
 
-    assert (await jobs[0].result(timeout=1)).applied
+    assert (await jobs[0].result(timeout=30)).applied
     assert await producer.pause(user_id="1003")
     assert [pause.name for pause in await producer.paused()] == ["1003"]
     assert await producer.resume(user_id="1003")
@@ -154,7 +154,7 @@ async def test_a_full_redis_is_read_and_operated(full: ArqRedis) -> None:
     assert await producer.dead.drop(jobs[1].job_id) == 1
     assert await jobs[2].cancel() is Cancellation.CANCELLED
     with PlainProducer.connect(f"redis://127.0.0.1:{full.connection_pool.connection_kwargs['port']}/0") as plain:
-        assert plain.job(jobs[0].job_id).result(timeout=1).applied
+        assert plain.job(jobs[0].job_id).result(timeout=30).applied
         assert plain.pause(everything=True)
         assert plain.user_status("1003").lanes == []
     await producer.close()

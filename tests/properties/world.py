@@ -193,7 +193,7 @@ class World:
         complete: list[str] = []
         await self.listener.ping()
         while True:
-            message: dict[str, Any] | None = await self.listener.get_message(timeout=10)
+            message: dict[str, Any] | None = await self.listener.get_message(timeout=30)
             assert message is not None
             if message["type"] == "pong":
                 return done, sorted(complete)

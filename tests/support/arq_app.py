@@ -24,4 +24,4 @@ async def answer(rig: Rig, job: Job | None) -> Any:
     assert job is not None
     await rig.drain()
     read = Job(job.job_id, rig.redis, keyspace.CONTROL_QUEUE, deserialize)
-    return await read.result(timeout=1, poll_delay=0.01)
+    return await read.result(timeout=30, poll_delay=0.01)

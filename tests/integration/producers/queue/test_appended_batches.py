@@ -35,7 +35,7 @@ async def test_a_batch_grows_by_one_change_at_a_time_and_is_complete_once_it_is_
     assert not (await batch.progress()).complete
     await end_all(lanes)
 
-    assert (await batch.wait(timeout=5)).complete
+    assert (await batch.wait(timeout=30)).complete
     assert [result.job_id async for result in batch.results()] == ["b..1001", "b..1002", "b..1003", "b..last"]
 
 

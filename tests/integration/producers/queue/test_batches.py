@@ -211,7 +211,7 @@ async def test_completion_is_announced_once_when_seal_settlement_and_cancellatio
             await asyncio.gather(*(lanes.done(claim) for claim in claims))
             ended += len(claims)
             await asyncio.sleep(0)
-        await (await fanning).wait(timeout=10)
+        await (await fanning).wait(timeout=30)
 
     for _ in range(20):
         await lanes.redis.flushall()

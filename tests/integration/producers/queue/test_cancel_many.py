@@ -31,7 +31,7 @@ async def test_cancelling_a_batch_ends_all_but_what_is_in_flight(producer: Produ
     assert (progress.cancelled, progress.sealed, progress.complete) == (True, True, False)
     assert progress.outcomes == {Outcome.APPLIED: 1, Outcome.CANCELLED: 4}
     await lanes.done(second)
-    assert (await batch.wait(timeout=10)).outcomes == {Outcome.APPLIED: 2, Outcome.CANCELLED: 4}
+    assert (await batch.wait(timeout=30)).outcomes == {Outcome.APPLIED: 2, Outcome.CANCELLED: 4}
     assert len(await read_all(batch.results())) == 6
     assert (await producer.job("mine").result(timeout=0)).applied
     assert await end_all(lanes) == ["behind"]

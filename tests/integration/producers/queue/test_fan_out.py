@@ -120,7 +120,7 @@ async def test_an_empty_batch_is_complete_at_once(producer: Producer, given: lis
     """And expires."""
     batch = await producer.fan_out(given, batch_id="b")
 
-    progress = await batch.wait(timeout=5)
+    progress = await batch.wait(timeout=30)
     assert (progress.total, progress.complete, progress.eta_s) == (0, True, 0)
     assert [result async for result in batch.results()] == []
     assert await producer._redis.pttl(KEYS.batch + "b") > 0

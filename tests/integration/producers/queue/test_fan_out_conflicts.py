@@ -132,7 +132,7 @@ async def test_a_batch_cancelled_during_its_fan_out_ends_with_what_it_had(produc
         await to_users(producer, interrupted())
     await producer.batch("b").cancel()
 
-    progress = await producer.batch("b").wait(timeout=5)
+    progress = await producer.batch("b").wait(timeout=30)
     assert progress.outcomes == {Outcome.CANCELLED: progress.total}
     assert await lanes.redis.keys(KEYS.heads + "*") == []
 

@@ -85,7 +85,7 @@ async def test_a_rerun_adds_what_is_missing_while_the_first_changes_end(producer
 
     assert added(batch) == (MANY - CHUNK_SIZE, CHUNK_SIZE)
     assert not set(ended) & set(await end_all(lanes))
-    assert (await batch.wait(timeout=5)).outcomes == {Outcome.APPLIED: MANY}
+    assert (await batch.wait(timeout=30)).outcomes == {Outcome.APPLIED: MANY}
 
 
 async def test_a_rerun_does_not_submit_ended_changes_again_though_their_results_expired(
@@ -157,7 +157,7 @@ async def test_a_rerun_adds_changes_whose_lanes_were_full(redis: ArqRedis) -> No
 
     assert added(last) == (1, 1)
     await end_all(lanes)
-    assert (await last.wait(timeout=5)).outcomes == {Outcome.APPLIED: 2}
+    assert (await last.wait(timeout=30)).outcomes == {Outcome.APPLIED: 2}
 
 
 async def test_two_batches_of_the_same_users_are_independent(producer: Producer, lanes: Lanes) -> None:

@@ -126,7 +126,7 @@ async def test_reading_after_the_last_page_of_a_complete_batch_returns_nothing(
     again = await batch.page(page.cursor)
 
     assert (page.complete, again.complete, again.results, again.cursor) == (True, True, [], page.cursor)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert [result async for result in batch.results(after=page.cursor)] == []
 
 

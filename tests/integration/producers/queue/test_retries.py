@@ -26,7 +26,7 @@ async def test_failed_changes_of_a_batch_are_retried_as_a_batch(producer: Produc
     assert again.batch_id != "july"
     assert (await again.progress()).total == 3
     assert await sent_values(lanes) == ["2", "4", "6"]
-    assert (await again.wait(timeout=10)).outcomes == {Outcome.APPLIED: 3}
+    assert (await again.wait(timeout=30)).outcomes == {Outcome.APPLIED: 3}
     assert (await batch.progress()).outcomes == {Outcome.APPLIED: 3, REJECTED: 3}
     with pytest.raises(DeadLetterNotFound, match="batch july has no dead letters"):
         await batch.retry_failed()

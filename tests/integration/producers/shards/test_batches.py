@@ -153,7 +153,7 @@ async def test_changes_are_added_to_a_batch_one_by_one_until_it_is_sealed(
     await lanes.drain()
 
     assert (before.total, before.sealed) == (2, False)
-    assert (await batch.wait(timeout=5)).outcomes == {"applied": 2}
+    assert (await batch.wait(timeout=30)).outcomes == {"applied": 2}
 
 
 async def test_a_batch_is_cancelled_in_every_shard(producer: Producer, lanes: ShardedLanes) -> None:
@@ -166,7 +166,7 @@ async def test_a_batch_is_cancelled_in_every_shard(producer: Producer, lanes: Sh
             await producer.enqueue(change(user), batch_id="cart")
 
     assert (report.cancelled, report.in_flight) == (2, 0)
-    assert (await producer.batch("cart").wait(timeout=5)).outcomes == {"cancelled": 2}
+    assert (await producer.batch("cart").wait(timeout=30)).outcomes == {"cancelled": 2}
     assert await lanes.drain() == []
 
 
@@ -184,7 +184,7 @@ async def test_what_failed_is_retried_as_one_batch(producer: Producer, lanes: Sh
     assert again.report is not None
     assert retried.batch_id == planned.batch_id
     assert sum(planned.counts.values()) == retried.report.accepted == again.report.already_there == len(ended)
-    assert (await retried.wait(timeout=5)).outcomes == {"applied": len(ended)}
+    assert (await retried.wait(timeout=30)).outcomes == {"applied": len(ended)}
     assert (await batch.progress()).retried_as == [retried.batch_id]
     assert await batch.next_retry() is None
 
@@ -210,7 +210,7 @@ async def test_a_retry_that_was_cut_off_is_completed_by_repeating_it(
 
     assert retried.batch_id == planned.batch_id
     assert len(ended) == len(USERS)
-    assert (await retried.wait(timeout=5)).outcomes == {"applied": len(USERS)}
+    assert (await retried.wait(timeout=30)).outcomes == {"applied": len(USERS)}
 
 
 def _failing(broken: Keyspace) -> Callable[..., Plan[FanOutReport]]:

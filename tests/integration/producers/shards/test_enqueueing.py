@@ -43,7 +43,7 @@ async def test_a_result_is_waited_for_by_the_id_alone(producer: Producer, lanes:
 
     job_ids = [job.job_id for job in jobs]
     assert [(await each).job_id for each in waiting] == job_ids
-    assert [(await job.result(timeout=5)).job_id for job in jobs] == job_ids
+    assert [(await job.result(timeout=30)).job_id for job in jobs] == job_ids
 
 
 async def test_a_change_is_cancelled_by_its_id_alone(producer: Producer, lanes: ShardedLanes) -> None:

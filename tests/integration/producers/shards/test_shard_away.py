@@ -50,7 +50,7 @@ async def test_a_change_in_another_shard_is_found_while_one_hangs(hanging: Produ
         details = await hanging.job("first").details()
         cancellation = await hanging.job("second").cancel()
         await lanes.drain(Outcome.REJECTED)
-        result = await hanging.job("first").result(timeout=5)
+        result = await hanging.job("first").result(timeout=30)
         letter = await hanging.dead.get("first")
 
     assert queued.state is JobState.QUEUED

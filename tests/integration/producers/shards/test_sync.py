@@ -34,7 +34,7 @@ async def test_the_sync_producer_uses_the_same_shards(blocking: Producer, lanes:
     progress = await asyncio.to_thread(batch.wait, 10)
     results = list(batch.results())
     assert [job.already_there for job in report.jobs] == [False] * len(USERS)
-    assert [job.result(timeout=5).job_id for job in report.jobs] == [job.job_id for job in report.jobs]
+    assert [job.result(timeout=30).job_id for job in report.jobs] == [job.job_id for job in report.jobs]
     assert (progress.total, len(results)) == (len(USERS), len(USERS))
     assert len(list(blocking.dead.list())) == len(USERS)
     assert blocking.job(report.jobs[0].job_id).result(timeout=0).job_id == report.jobs[0].job_id

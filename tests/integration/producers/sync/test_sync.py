@@ -111,7 +111,7 @@ async def test_a_fan_out_and_its_stream_of_results(producer: Producer, lanes: La
 
     async with asyncio.timeout(WITHIN_S):
         assert sorted(await reading) == sorted(["1001"] * len(users))  # the user of the test's results
-    progress = batch.wait(timeout=1)
+    progress = batch.wait(timeout=30)
     assert (progress.total, progress.ended, progress.complete) == (1200, 1200, True)
     stream = batch.results()
     first = [next(stream) for _ in range(500)]

@@ -13,12 +13,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ops.keys import KEYS
 from producers import JobState, Producer, ProducerSettings, ResultTimeout
-from producers.transport.waiting import POLL_INTERVAL_S
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 
-SOON_S = POLL_INTERVAL_S / 2
-"""Within this time, only a notification can have arrived."""
+WITHIN_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a notification can end a wait."""
+    monkeypatch.setattr("producers.transport.waiting.POLL_INTERVAL_S", 100 * WITHIN_S)
 
 
 async def listening(producer: Producer, job_id: str) -> None:
@@ -43,7 +47,7 @@ async def test_waiting_for_a_result_times_out_and_the_change_stays_queued(subscr
     """The message says how long it waited, and that the change is not cancelled."""
     job = await subscribed.enqueue(change())
 
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(WITHIN_S):
         with pytest.raises(ResultTimeout, match=f"{job.job_id} has not finished within 0.2 s; it stays queued"):
             await job.result(timeout=0.2)
 
@@ -58,7 +62,7 @@ async def test_a_timeout_of_zero_does_not_wait(valkey_dsn: str) -> None:
         await listening(producer, job.job_id)
         looking = asyncio.create_task(job.result(timeout=0))
 
-        _, pending = await asyncio.wait({looking}, timeout=SOON_S)
+        _, pending = await asyncio.wait({looking}, timeout=WITHIN_S)
 
         for task in (looking, waiting):
             task.cancel()
@@ -74,7 +78,7 @@ async def test_a_timeout_of_zero_does_not_disturb_later_waits(producer: Producer
     waiting = asyncio.create_task(job.result())
 
     try:
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(WITHIN_S):
             await listening(producer, job.job_id)
             await lanes.done(await lanes.claim_one())
             assert (await waiting).applied
@@ -92,7 +96,7 @@ async def test_a_waiter_gets_the_result_at_once(producer: Producer, lanes: Lanes
 
     await lanes.done(await lanes.claim_one())
 
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(WITHIN_S):
         assert (await waiting).applied
 
 
@@ -107,7 +111,7 @@ async def test_many_waiters_for_one_change_all_get_its_result(producer: Producer
 
     await lanes.done(await lanes.claim_one())
 
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(WITHIN_S):
         assert all(result.applied for result in await asyncio.gather(*waiting))
 
 
@@ -115,7 +119,7 @@ async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: 
     """The channel is unsubscribed in between, twice."""
     lanes, producer = Lanes(redis), subscribed
     job = await producer.enqueue(change())
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(WITHIN_S):
         for _ in range(2):
             with pytest.raises(ResultTimeout):
                 await job.result(timeout=0.2)
@@ -125,7 +129,7 @@ async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: 
     for claim in await lanes.claim():
         await lanes.done(claim)
 
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(WITHIN_S):
         assert (await waiting).applied
 
 
@@ -138,7 +142,7 @@ async def test_the_subscription_ends_with_its_last_waiter(producer: Producer, la
     await waiting
 
     assert producer._shards[0].notifications.current()._channels == {}
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(WITHIN_S):
         while await lanes.redis.pubsub_channels():  # noqa: ASYNC110 - only the server knows
             await asyncio.sleep(0)
 
@@ -151,7 +155,7 @@ async def test_many_waiters_that_begin_at_once_all_get_their_results(valkey_dsn:
         waiting = [asyncio.create_task(job.result()) for job in jobs]
         await asyncio.gather(*(lanes.done(claim) for claim in await lanes.claim()))
 
-        told, pending = await asyncio.wait(waiting, timeout=SOON_S)
+        told, pending = await asyncio.wait(waiting, timeout=WITHIN_S)
 
         for task in pending:
             task.cancel()
@@ -164,7 +168,7 @@ async def test_two_hundred_waiters_share_one_connection(subscribed: Producer, re
     lanes = Lanes(redis)
     jobs = (await subscribed.enqueue_many(change(str(number)) for number in range(200))).jobs
     waiting = [asyncio.create_task(job.result()) for job in jobs]
-    async with asyncio.timeout(SOON_S * 4):
+    async with asyncio.timeout(WITHIN_S):
         await asyncio.gather(*(listening(subscribed, job.job_id) for job in jobs))
         while await lanes.redis.exists(KEYS.schedule):
             await asyncio.gather(*(lanes.done(claim) for claim in await lanes.claim()))
@@ -185,7 +189,7 @@ async def test_a_waiter_whose_connection_was_cut_gets_its_result(valkey_dsn: str
         await valkey.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
         await lanes.done(await lanes.claim_one())
 
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(WITHIN_S):
             assert (await waiting).applied
 
 
@@ -210,7 +214,7 @@ async def test_a_failed_subscription_is_tried_again(
     waiting = asyncio.create_task(second.result())
 
     try:
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(WITHIN_S):
             await listening(producer, second.job_id)
             await lanes.done(await lanes.claim_one())
             await lanes.done(await lanes.claim_one())
@@ -258,7 +262,7 @@ async def test_a_message_without_a_channel_does_not_end_the_subscription(
     job = await producer.enqueue(change())
     waiting = asyncio.create_task(job.result())
     try:
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(WITHIN_S):
             await listening(producer, job.job_id)
             await lanes.done(await lanes.claim_one())
             assert (await waiting).applied

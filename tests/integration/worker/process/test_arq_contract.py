@@ -158,7 +158,7 @@ async def test_a_signal_stops_picking_jobs_and_waits_for_running_tasks(valkey: A
         assert not running.done()
         release.set()
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await asyncio.gather(running, return_exceptions=True)
         assert running.cancelled()
         await worker.close()
@@ -193,7 +193,7 @@ async def test_a_cancellation_that_redis_py_swallows_does_not_keep_the_worker_fr
         worker.handle_sig_wait_for_completion(SIGTERM)
 
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await asyncio.wait({running})
             assert running.cancelled()
         finally:

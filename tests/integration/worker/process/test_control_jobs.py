@@ -94,12 +94,12 @@ async def test_the_end_of_a_control_job_is_announced(
     """On the channel of a change with its ID, so that an app need not poll for the reason of a failure."""
     async with rig_on(valkey, tmp_path) as rig, valkey.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(KEYS.job_done + "c1")
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=30)
         await as_arq_app(valkey).enqueue_job("submit", argument, _job_id="c1")
 
         await rig.drain()
 
-        message = await pubsub.get_message(timeout=5)
+        message = await pubsub.get_message(timeout=30)
         assert message is not None
         assert message["data"] == b"c1"
 
@@ -182,7 +182,7 @@ async def test_control_jobs_are_served_again_after_redis_failed_many_times_in_mi
         job = await valkey.enqueue_job("submit", msgspec.to_builtins(change("1002")), _job_id="c1")
         assert job is not None
 
-        assert (await job.result(timeout=5, poll_delay=0.05))["jobId"] == "c1.change"
+        assert (await job.result(timeout=30, poll_delay=0.05))["jobId"] == "c1.change"
 
 
 async def test_a_control_job_of_a_killed_worker_is_started_by_another_when_its_lease_lapses(

@@ -92,7 +92,7 @@ async def test_a_burst_worker_ends_although_a_user_cannot_be_read(valkey: ArqRed
         worker = rig.worker()
 
         try:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(30):
                 await worker.async_run()
         finally:
             await worker.close()

@@ -71,7 +71,7 @@ async def test_a_worker_whose_renewals_fail_is_told_when_its_trust_ends(
     session.on_lost = lost.set
     running = asyncio.create_task(session.run())
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await session.wait_until_trusted()
         lost.clear()
         with monkeypatch.context() as patch:

@@ -43,11 +43,11 @@ async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome
     """The result has a TTL; the payload is deleted."""
     async with lanes.redis.pubsub() as subscription:
         await subscription.subscribe(KEYS.job_done + "j1")
-        await subscription.get_message(timeout=5)
+        await subscription.get_message(timeout=30)
 
         await lanes.done(await lanes.claim_one(), outcome, message="m")
 
-        announcement = await subscription.get_message(timeout=5)
+        announcement = await subscription.get_message(timeout=30)
     assert announcement is not None
     assert announcement["data"] == b"j1"
     stored = await lanes.redis.get(KEYS.result + "j1")

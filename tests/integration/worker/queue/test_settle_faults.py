@@ -40,7 +40,7 @@ class Pauses:
 
     async def wait(self) -> None:
         """Wait for the last pause."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self._reached.wait()
 
     def end(self) -> None:
@@ -56,7 +56,7 @@ async def settle_together(lanes: Lanes, *user_ids: str) -> list[Task]:
 
 
 async def finished(tasks: list[Task]) -> list[int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return [settled.finished for settled in await asyncio.gather(*tasks)]
 
 
