@@ -6,8 +6,8 @@ one figure in ten does so with three values in each run, and one in 126 with fiv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
@@ -34,11 +34,13 @@ class Run:
         figures: what it measured.
         benchmarks: their names.
         machine: what it ran on, in words; "" if that is not known.
+        loads: what was done in each load, by its name, if the run says so.
     """
 
     figures: list[Figure]
     benchmarks: list[str]
     machine: str = ""
+    loads: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_measurements(cls, measurements: Sequence[Measurement]) -> Run:
@@ -48,7 +50,11 @@ class Run:
     @classmethod
     def of_report(cls, report: Report) -> Run:
         """Return a run of the peers' benchmark."""
-        return cls(from_report(report), [PEERS], str(report.machine))
+        return cls(from_report(report), [PEERS], str(report.machine), {load.name: load.about for load in report.loads})
+
+    def differing_loads(self, other: Run) -> list[str]:
+        """Return the names of the loads in which another run did something else, such as more jobs."""
+        return [name for name, done in self.loads.items() if other.loads.get(name, done) != done]
 
 
 class Verdict(StrEnum):

@@ -37,6 +37,9 @@ def print_movements(old: Run, new: Run, *, to_stderr: bool = False) -> int:
     if old.machine and new.machine and old.machine != new.machine:
         text = "The earlier run was on another machine, kernel, Python or server, so what moved says little"
         print(f"{text}: {old.machine}; now {new.machine}.", file=sys.stderr)
+    if differing := old.differing_loads(new):
+        text = "The two runs describe these loads differently, so what moved in them says little"
+        print(f"{text}: {', '.join(differing)}.", file=sys.stderr)
     comparison = compare(old.figures, new.figures)
     print_comparison(comparison, to_stderr=to_stderr)
     return int(comparison.count(Verdict.WORSE) > 0)

@@ -194,6 +194,23 @@ def test_a_comparison_says_if_the_machine_is_another_one(
     assert (said in capsys.readouterr().err) is (cores != 2)
 
 
+@pytest.mark.parametrize("note", ["", " In this run: 100 jobs."], ids=["the same load", "fewer jobs"])
+def test_a_comparison_names_loads_in_which_the_runs_did_something_else(
+    note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A try with fewer jobs has other figures for that alone. A load of one run alone is not named."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_bytes(encode(report()))
+    drain = report().loads[0]
+    changed = msgspec.structs.replace(drain, about=drain.about + note)
+    new.write_bytes(encode(msgspec.structs.replace(report(), loads=[changed])))
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(new)])
+    assert command.main() == 0
+    assert (
+        "describe these loads differently, so what moved in them says little: drain." in capsys.readouterr().err
+    ) is (note != "")
+
+
 def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its loads run again. Their report is a file of its own."""
     started: list[Sequence[str]] = []
