@@ -153,19 +153,20 @@ async def test_a_caller_that_waits_gets_through_when_redis_is_back(server: Valke
 
 
 async def test_a_producer_waits_for_redis_no_longer_than_wait_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The argument takes precedence over COPYTRADE_REDIS_WAIT_S; zero fails at once."""
+    """The argument takes precedence over COPYTRADE_REDIS_WAIT_S; with zero a call does not wait."""
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
-    took_s = []
-    for variable, wait_s in (("0", None), ("0.6", None), ("0", 0.6)):
+    took_s: list[float] = []
+    for variable, wait_s in (("600", 0), ("0.6", None), ("0", 0.6)):
         monkeypatch.setenv("COPYTRADE_REDIS_WAIT_S", variable)
         async with Producer.connect(nowhere, wait_s=wait_s) as producer:
             began_s = asyncio.get_running_loop().time()
-            with pytest.raises(QueueUnavailable, match="repeat it with job_id='a': Redis did not answer"):
-                await producer.enqueue(change(), job_id="a")
+            async with asyncio.timeout(60):
+                with pytest.raises(QueueUnavailable, match="repeat it with job_id='a': Redis did not answer"):
+                    await producer.enqueue(change(), job_id="a")
             took_s.append(asyncio.get_running_loop().time() - began_s)
 
-    assert took_s[0] < 0.5
-    assert min(took_s[1:]) >= 0.6
+    _, by_the_variable_s, by_the_argument_s = took_s
+    assert min(by_the_variable_s, by_the_argument_s) >= 0.6
 
 
 async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: Redis) -> None:
