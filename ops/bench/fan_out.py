@@ -36,7 +36,7 @@ async def fan_out() -> list[Measurement]:
     return [
         at_most("fan-out of 100,000 followers: enqueued", fan_out_result["seconds"], "s", 3),
         at_most("the same: peak memory of the producer's process", fan_out_result["peak_mb"], "MB", 200),
-        at_most("the same: memory of Redis for each queued change", bytes_each, "bytes", 800),
+        at_most("the same: memory of Redis for each queued change", bytes_each, "bytes", MAX_STORED_BYTES),
         at_most("progress() of 100,000 queued changes, p99 of 200", percentile(latencies_ms, 99), "ms", 5),
         at_least("streaming 100,000 results", rate, "results/s", 20_000),
     ]

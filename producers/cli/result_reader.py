@@ -42,6 +42,11 @@ class ResultFilter:
             return False
         return self.outcome is None or result.outcome is self.outcome
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it may leave out results."""
+        return self.failed or self.outcome is not None
+
 
 @dataclass(slots=True)
 class ResultReader:
@@ -98,10 +103,10 @@ class ResultReader:
         cli.note_malformed(self.malformed)
         if cli.as_json:
             cli.screen.json_note({"cursor": self.cursor, "complete": self.complete})
-        elif self.complete:
-            cli.screen.note(f"{plural(self.written, 'result')}; the batch is complete")
         else:
-            cli.screen.note(f"{plural(self.written, 'result')} so far; {self.resume_hint()}")
+            kind = "matching result" if self.result_filter.is_set else "result"
+            end = "; the batch is complete" if self.complete else f" so far; {self.resume_hint()}"
+            cli.screen.note(f"{plural(self.written, kind)}{end}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The command is listed even without the `gateway` extra, so modules that need it 
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 import ssl
@@ -79,13 +80,19 @@ def serve(
     try:
         listening = listen(host, port)
     except OSError as exc:
-        raise CommandFailed(ExitCode.FAILED, f"cannot listen on {host}, port {port}: {exc.strerror}") from exc
+        raise CommandFailed(ExitCode.FAILED, f"cannot listen on {host}, port {port}: {_reason(exc)}") from exc
     url = _url(host, listening.getsockname()[1], root_path, is_tls=tls["certfile"] is not None)
     token = secrets.token_urlsafe(32) if is_local and settings.gateway_auth else None
     _note(cli, settings, f"serving the API described at {url}/v1/openapi.json, and the console at:")
     click.echo(f"{url}/sign-in?token={token}" if token else f"{url}/")
     app = create_app(settings, sign_in_token=token)
     run(app, listening, connections=settings.gateway_connections, root_path=root_path, **tls)
+
+
+def _reason(exc: OSError) -> str:
+    """Return why an address cannot be listened on, and what to do about it."""
+    reason = str(exc.strerror).partition(" (while")[0]  # asyncio and socket repeat the address there
+    return f"{reason}; choose another --port" if exc.errno == errno.EADDRINUSE else reason
 
 
 def _check_tls(certfile: Path | None, keyfile: Path | None) -> None:

@@ -71,7 +71,9 @@ def parse_dsn(dsn: str) -> Target:
     except InvalidDsn:
         raise
     except ValueError as exc:  # of the standard library, which quotes what it cannot read
-        problem = f"cannot be read ({type(exc).__name__})"
+        problem = (
+            f"cannot be read ({type(exc).__name__}): check its host, its port (at most 65535) and its percent-encoding"
+        )
     raise InvalidDsn(problem)  # outside of the handler, so that the quotation is not its context
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from producers import Batch, Outcome, Producer
+from producers.contract.wording import plural
 from tests.support.changes import change
 from tests.support.copytrade import Copytrade
 
@@ -103,10 +104,11 @@ def test_results_are_shown_as_a_table(copytrade: Copytrade) -> None:
     [(("--failed",), {"1002", "1003"}), (("--outcome", "rejected"), {"1002"}), (("--outcome", "applied"), {"1001"})],
 )
 def test_results_are_filtered_by_outcome(copytrade: Copytrade, words: tuple[str, ...], users: set[str]) -> None:
-    """--failed selects every outcome except applied."""
+    """--failed selects every outcome except applied. The number is of those that were selected."""
     end(copytrade)
 
     assert {line["userId"] for line in copytrade.json_lines("batch", "results", "july", *words)} == users
+    assert f"{plural(len(users), 'matching result')}; the" in copytrade("batch", "results", "july", *words).stderr
 
 
 def test_results_are_exported_as_csv_and_json_lines(copytrade: Copytrade, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_gateway_on_a_port_in_use_says_so_and_prints_no_address(copytrade: Cop
         message = copytrade.error("serve", "--port", str(other.getsockname()[1]), status=1)
 
     assert message.startswith("cannot listen on 127.0.0.1, port ")
+    assert message.endswith("Address already in use; choose another --port")
 
 
 async def test_a_served_gateway_takes_a_change(copytrade: Copytrade, unused_tcp_port: int) -> None:

@@ -87,6 +87,8 @@ def read_private(path: Path, what: str) -> tuple[os.stat_result, bytes]:
             content = b"" if problem else _read(descriptor)
         finally:
             os.close(descriptor)
+    except FileNotFoundError as exc:
+        raise CredentialsError(f"{what} {path} does not exist: create it, or correct this path") from exc
     except OSError as exc:
         raise CredentialsError(f"{what} {path} cannot be read: {exc.strerror}") from exc
     if problem:

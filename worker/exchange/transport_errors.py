@@ -79,5 +79,7 @@ def _describe(exc: Exception) -> str:
             return "the server sent data before the request"
         case TimeoutError():
             return "time-out"
+        case aiohttp.ClientSSLError() if "WRONG_VERSION_NUMBER" in str(exc):
+            return "the server does not speak TLS at this port: correct the URL's port, or begin it with http://"
     detail = exc.strerror if isinstance(exc, OSError) else None
     return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__

@@ -81,7 +81,9 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
                     return check_credentials(users, await store.faults() if may_list else ())
                 case _:
                     return check_credentials(len(store) if isinstance(store, Sized) else None)
-    except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
+    except SettingsError as exc:
+        return fail("credentials", str(exc), "no worker starts with it: correct this variable")
+    except (CredentialsError, CredentialsUnavailable) as exc:
         if isinstance(exc.__cause__, NoPermissionError):  # before Redis 7.0, only trying it tells
             return credentials_not_permitted()
         return fail("credentials", str(exc), "no worker starts with it; see COPYTRADE_CREDENTIALS")

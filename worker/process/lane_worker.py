@@ -21,6 +21,7 @@ from arq.worker import Function
 from redis.exceptions import RedisError
 
 from producers.contract.codec import deserialize, serialize
+from producers.contract.wording import plural
 from producers.transport.explain import describe
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
@@ -241,6 +242,7 @@ class LaneWorker(ControlQueueWorker):
     def _log_stop(self, *, is_served: bool) -> None:
         counts = {"ended": self.jobs_complete, "requeued": self.jobs_retried}
         away = "; Redis is away: others take what is left when this worker's session has lapsed"
-        message = "stopping: %(ended)d changes ended here, %(requeued)d attempts requeued" + ("" if is_served else away)
+        ended, requeued = plural(self.jobs_complete, "change"), plural(self.jobs_retried, "attempt")
+        text = f"stopping: {ended} ended here, {requeued} requeued{'' if is_served else away}"
         level = logging.INFO if is_served else logging.WARNING
-        log.log(level, message, counts, extra=log_fields(Event.STOPPING, **counts))
+        log.log(level, "%s", text, extra=log_fields(Event.STOPPING, **counts))

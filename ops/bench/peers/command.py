@@ -83,7 +83,7 @@ def _measure(plan: Plan, contenders: Sequence[Contender], options: argparse.Name
     rows = measure(plan, contenders, options.rounds, options.jobs)
     about = plan.about
     if options.jobs:
-        about += f" In this run: {options.jobs:,} jobs."
+        about += f" In this run: {options.jobs:,} jobs instead."
     if options.at_once and plan is DRAIN:
         about += f" In this run: peers have {options.at_once} jobs at once, unless they have their default."
     is_try, figures = _is_try(options), list(plan.figures)

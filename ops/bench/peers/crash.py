@@ -88,12 +88,13 @@ CRASH = Plan(
     "requests the worker and its children are killed by SIGKILL. Another worker is started at once; its start-up "
     f"time is included. Each peer is told to take a dead worker's jobs after {RECOVERY_S} s, arq after 11 s: "
     "`idle_timeout` of streaq (60 s by default) and of taskiq (600 s), `redelivery_timeout` of docket (300 s), "
-    "`job_timeout` of arq (310 s), and the pause between two sweeps of saq (60 s), which takes a job for stuck after "
-    "10 s and ends it unless `retries` is set, as it is here; a sweep waits up to 5 s for each stuck job before the "
-    "next. This project has its default, 2 s. So the order is mostly that of these times; 10 s is our choice, as long "
-    "as a job may take. A job is in flight if its request was sent and not answered before the kill; unsent are jobs "
-    "that the killed worker had fetched ahead. A job that is sent again after a success had no result stored when the "
-    f"worker was killed. A cell is empty if no job was sent again within {TIMEOUT_S:g} s.",
+    "`job_timeout` of arq (300 s; 1 s here, to which it adds 10 s), and the pause between two sweeps of saq (60 s), "
+    "which takes a job for stuck after 10 s and ends it unless `retries` is set, as it is here; a sweep waits up to "
+    "5 s for each stuck job before the next. This project has its default, 2 s. So the order is mostly that of these "
+    "times; 10 s is our choice, as long as a job may take. A job is in flight if its request was sent and not answered "
+    "before the kill. Jobs never sent are those that the killed worker had fetched ahead. A job that is sent again "
+    "after a success had no result stored when the worker was killed. A cell is empty if no job was sent again within "
+    f"{TIMEOUT_S:g} s.",
     FIGURES,
     (OURS_PLAIN, ARQ_TUNED, SAQ_RETRY, TASKIQ, STREAQ, DOCKET_10MS),
     crash,

@@ -42,8 +42,10 @@ only arq has a bucket, and places for 256 jobs; with a place for each of the 400
 backlog would take those, too. Against us: only our worker keeps the order, the limit and the history of each user's
 changes, also in `drain`, where nothing needs them.
 
-Of the goal of `limited`: five changes take half a second at their user's own limit, so that who waits more than 1 s
-waits for another user. 2.9 s are a tenth of the floor: who sends far below the limit needs no limit.
+Of the goals: the first peer is the one with the best median; its lead is cut off after two decimals, not rounded. In
+`limited`, five changes take half a second at their user's own limit, so that who waits more than 1 s waits for another
+user. 2.9 s are a tenth of the floor: a program that takes longer wastes the user's allowance, and could meet the other
+goals by sending slowly.
 
 Each peer is installed into an environment of its own, from a lock with hashes, and runs a file of
 `ops/bench/peers/programs`. The benchmark runs on Linux only: it reads `/proc`. The machine is a virtual one, and is now

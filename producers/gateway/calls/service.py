@@ -88,8 +88,10 @@ class Gateway:
             return LOCAL
         scheme, _, text = (header or "").partition(" ")
         key_id = key_id_of(text.strip())
-        if scheme.lower() != "bearer" or key_id is None:
+        if scheme.lower() != "bearer":
             raise NotAuthenticated("this call needs an access key: Authorization: Bearer ct_...")
+        if key_id is None:
+            raise NotAuthenticated("what this call has sent is no access key: send a key as it was shown, ct_..._...")
         key = await self._keys.get(key_id)
         if key is None or not key.matches(text.strip()):
             raise NotAuthenticated(REVOKED)

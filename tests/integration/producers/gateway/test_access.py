@@ -28,21 +28,24 @@ async def guarded(valkey_dsn: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "says"),
     [
-        {},
-        {"Authorization": "Basic YTpi"},
-        {"Authorization": "Bearer"},
-        {"Authorization": "Bearer ct_nobody99_" + "a" * 43},
-        {"Authorization": "Bearer ct_" + "x" * 5000},
+        ({}, "needs an access key"),
+        ({"Authorization": "Basic YTpi"}, "needs an access key"),
+        ({"Authorization": "Bearer"}, "is no access key"),
+        ({"Authorization": "Bearer ct_nobody99_" + "a" * 43}, "revoked"),
+        ({"Authorization": "Bearer ct_" + "x" * 5000}, "is no access key"),
     ],
 )
-async def test_a_call_without_a_valid_key_is_refused(guarded: httpx.AsyncClient, header: dict[str, str]) -> None:
+async def test_a_call_without_a_valid_key_is_refused(
+    guarded: httpx.AsyncClient, header: dict[str, str], says: str
+) -> None:
     """Before its body is read. Only the liveness of the process is open."""
     answer = await guarded.post("/v1/changes", content=b"x" * 100_000, headers=header)
 
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert answer.json()["type"] == "urn:copytrade:problem:not-authenticated"
+    assert says in answer.json()["detail"]
     assert (await guarded.get("/livez")).status_code == 200
 
 

@@ -194,21 +194,38 @@ def test_a_comparison_says_if_the_machine_is_another_one(
     assert (said in capsys.readouterr().err) is (cores != 2)
 
 
-@pytest.mark.parametrize("note", ["", " In this run: 100 jobs."], ids=["the same load", "fewer jobs"])
-def test_a_comparison_names_loads_in_which_the_runs_did_something_else(
-    note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("note", "status"), [("", 1), (" In this run: 100 jobs.", 0)], ids=["the same", "fewer jobs"])
+def test_a_load_in_which_the_runs_did_something_else_is_named_and_not_judged(
+    note: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A try with fewer jobs has other figures for that alone. A load of one run alone is not named."""
+    """A try with fewer jobs has other figures for that alone."""
     old, new = tmp_path / "old.json", tmp_path / "new.json"
     old.write_bytes(encode(report()))
-    drain = report().loads[0]
-    changed = msgspec.structs.replace(drain, about=drain.about + note)
-    new.write_bytes(encode(msgspec.structs.replace(report(), loads=[changed])))
+    slower = report(ours_per_s=1000.0)
+    drain = msgspec.structs.replace(slower.loads[0], about=slower.loads[0].about + note)
+    new.write_bytes(encode(msgspec.structs.replace(slower, loads=[drain, *slower.loads[1:]])))
     monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(new)])
-    assert command.main() == 0
-    assert (
-        "describe these loads differently, so what moved in them says little: drain." in capsys.readouterr().err
-    ) is (note != "")
+
+    assert command.main() == status
+
+    printed = capsys.readouterr()
+    assert ("did something else, so they are not compared: drain." in printed.err) is (status == 0)
+    assert ("drain: ours: rate_per_s" in printed.out) is (status == 1)
+
+
+def test_runs_without_a_figure_in_common_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A report of peers beside a run of the usual benchmarks."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_bytes(encode(report()))
+    new.write_bytes(msgspec.json.encode(Measurement("a figure", 1, "s", benchmark="idle")))
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(new)])
+
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+
+    assert "no figure in common; they are of peers, and idle" in capsys.readouterr().err
 
 
 def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

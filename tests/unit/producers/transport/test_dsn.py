@@ -145,7 +145,7 @@ async def test_redis_py_does_not_retry_by_itself() -> None:
         ("redis://:a@cache/0#b", "'#' must be percent-encoded: %23"),
         ("unix:///s?password=a+b", "'+' in an option must be percent-encoded: %2B (and a space: %20)"),
         ("redis://:a b@cache", "white space and control characters must be percent-encoded: %20"),
-        ("redis://:a%FF@cache", "cannot be read (UnicodeDecodeError)"),
+        ("redis://:a%FF@cache", "cannot be read (UnicodeDecodeError): check its host, its port"),
         ("redis://cache/abc", "must have a number as its database, such as /0"),
         ("redis://cache?db=one", "must have a number as its database, such as /0"),
     ],

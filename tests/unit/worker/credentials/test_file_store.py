@@ -95,7 +95,7 @@ def test_a_file_that_others_can_read_is_rejected_with_the_remedy(path: Path, mod
 
 def test_an_absent_file_is_rejected_by_its_path(tmp_path: Path) -> None:
     """The message includes the operating system's reason."""
-    with pytest.raises(CredentialsError, match=r"none\.toml cannot be read: No such file"):
+    with pytest.raises(CredentialsError, match=r"none\.toml does not exist: create it, or correct this path"):
         FileCredentials(tmp_path / "none.toml")
 
 

@@ -121,8 +121,8 @@ def test_a_key_cannot_be_taken_for_a_path() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """The message includes the operating system's reason."""
-    with pytest.raises(CredentialsError, match=r"none cannot be read: No such file"):
+    """The message says what to do."""
+    with pytest.raises(CredentialsError, match=r"none does not exist: create it, or correct this path"):
         open_key_ring(Secret(f"file:{tmp_path / 'none'}"), "VARIABLE")
 
 
