@@ -9,6 +9,7 @@ import errno
 import logging
 import secrets
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def _note(cli: CliContext, settings: GatewaySettings, text: str) -> None:
     if settings.log_format.lower() == "json":
         log.info("%s", text, extra=log_fields(Event.SERVING))
     else:
-        cli.screen.note(text)
+        with suppress(OSError):  # such as of a disk that is full; a gateway that runs loses its log lines then, too
+            cli.screen.note(text)
 
 
 def _check_exposed(cli: CliContext) -> None:

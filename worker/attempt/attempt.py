@@ -16,6 +16,7 @@ from worker.attempt.decide import (
     finish_unsent,
     release_unsent,
     validate_claim,
+    why_unsent,
 )
 from worker.attempt.key_lookup import KeyLookup
 from worker.attempt.log import log_attempt, log_proxy_failure, log_sending
@@ -131,7 +132,8 @@ class AttemptRunner:
         try:
             credentials = await self._keys.get(change.user_id, refresh=claim.rejected_keys_mark is not None)
         except UnknownUser as exc:
-            return finish_unsent(ready, Outcome.UNAUTHORIZED, f"not sent: {exc}", self._redis_ms(claim))
+            reason = why_unsent(claim, f"not sent: {exc}")
+            return finish_unsent(ready, Outcome.UNAUTHORIZED, reason, self._redis_ms(claim))
         except CredentialsUnavailable as exc:
             reason = f"not sent: {exc}"
             return release_unsent(claim, delay_s=CREDENTIALS_RETRY_S, reason=reason, waits_for=CREDENTIALS)

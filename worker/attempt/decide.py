@@ -61,7 +61,7 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
             user_id=user_id,
             trader_id=trader_id,
             outcome=Outcome.REJECTED,
-            message=f"not sent: {exc}",
+            message=why_unsent(claim, f"not sent: {exc}"),
             finished_at_ms=now_ms,
         )
         return Finish(claim=claim, results=(rejection,))
@@ -71,7 +71,7 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
         message = f"poison: {claim.lost_deliveries} workers in a row died while they had this change"
         return finish_unsent(ready, Outcome.EXHAUSTED, message, now_ms)
     if claim.is_cancelled:
-        return finish_unsent(ready, Outcome.CANCELLED, "its batch was cancelled", now_ms)
+        return finish_unsent(ready, Outcome.CANCELLED, why_unsent(claim, "its batch was cancelled"), now_ms)
     if now_ms >= head.deadline_ms:
         was_sent = history.first_sent_at_ms is not None or claim.lost_deliveries > 0
         return finish_unsent(ready, *_after_deadline(was_sent=was_sent), now_ms)
@@ -90,12 +90,19 @@ def blocked_by_rejected_keys(ready: ReadyAttempt, fingerprint: str, now_ms: int)
     if code is None:
         return None
     message = f"not sent: the exchange rejected this user's keys (code {code}); replace them, or resume the user"
-    return finish_unsent(ready, Outcome.UNAUTHORIZED, message, now_ms)
+    return finish_unsent(ready, Outcome.UNAUTHORIZED, why_unsent(ready.claim, message), now_ms)
 
 
 def finish_unsent(ready: ReadyAttempt, outcome: Outcome, message: str, now_ms: int) -> Finish:
     """Return the settlement that ends a head without a request."""
     return Finish(claim=ready.claim, results=(_result(ready.head, outcome, ready.history, now_ms, message),))
+
+
+def why_unsent(claim: Claim, reason: str) -> str:
+    """Return why a change ends without a request; with a warning if a worker died, whose request no history has."""
+    if not claim.lost_deliveries:
+        return reason
+    return f"{reason}; but a worker died while sending this change, which may have been applied"
 
 
 def _after_deadline(*, was_sent: bool) -> tuple[Outcome, str]:

@@ -57,6 +57,23 @@ async def test_rejected_keys_are_read_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert (refused.request.rejected_keys_mark or "").partition(" ")[0] == KEYS.fingerprint
 
 
+@pytest.mark.parametrize(("lost_deliveries", "may_have_been_applied"), [(0, False), (1, True)])
+async def test_a_change_of_an_unknown_user_says_whether_it_may_have_been_sent(
+    lost_deliveries: int, may_have_been_applied: bool
+) -> None:
+    """A worker that died while sending it knew the user."""
+    bench = Bench()
+    bench.known = False
+
+    settlement = await bench.apply(bench.claim(lost_deliveries=lost_deliveries))
+
+    assert isinstance(settlement, Finish)
+    (result,) = settlement.results
+    assert result.outcome is Outcome.UNAUTHORIZED
+    assert result.message.startswith("not sent: ")
+    assert ("may have been applied" in result.message) is may_have_been_applied
+
+
 async def test_a_change_that_waits_for_its_slot_is_put_back_when_the_worker_stops() -> None:
     """It is due again at once, although its slot was an hour away."""
     bench = Bench()

@@ -14,6 +14,7 @@ from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import (
     MAX_LOST_DELIVERIES,
     ReadyAttempt,
+    blocked_by_rejected_keys,
     decide,
     finish_unsent,
     release_unsent,
@@ -152,6 +153,33 @@ def test_an_unsent_claim_keeps_its_history() -> None:
 
     assert (settlement.history, settlement.delay_s, settlement.request) == (state, 0, None)
     assert attempt_history.decode(release_unsent(claim()).history) == AttemptHistory(head="j1")
+
+
+@pytest.mark.parametrize(
+    ("changed", "begins"),
+    [
+        ({"is_cancelled": True}, "its batch was cancelled"),
+        ({"stored": Stored(None)}, "not sent: its payload is absent"),
+    ],
+)
+def test_an_end_without_a_request_says_if_a_worker_died_while_sending_the_change(
+    changed: dict[str, Any], begins: str
+) -> None:
+    """Its request is in no history, and the exchange may have applied it."""
+    result = ended(validate_claim(claim(lost_deliveries=1, **changed), NOW_MS))
+
+    assert result.message.startswith(begins)
+    assert result.message.endswith("; but a worker died while sending this change, which may have been applied")
+
+
+def test_a_change_that_is_blocked_by_rejected_keys_says_if_a_worker_died_while_sending_it() -> None:
+    """As any other end without a request."""
+    ready = validate_claim(claim(lost_deliveries=1, rejected_keys_mark="keys 40037 1"), NOW_MS)
+    assert isinstance(ready, ReadyAttempt)
+    blocked = blocked_by_rejected_keys(ready, "keys", NOW_MS)
+
+    assert blocked is not None
+    assert ended(blocked).message.endswith("a worker died while sending this change, which may have been applied")
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:
