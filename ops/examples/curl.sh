@@ -6,6 +6,10 @@
 # followers.csv has a column user_id. july-4711 names this piece of work: after any failure, run the script again with
 # the same name, and it adds only what is missing. The key needs the scopes enqueue and read, and operate for the pause.
 set -eu
+[ $# -eq 3 ] && [ "${GATEWAY_KEY:-}" ] || {
+    echo "usage: GATEWAY_KEY=ct_... sh $0 FOLLOWERS.csv RESULTS.csv NAME" >&2
+    exit 2
+}
 gateway=${GATEWAY:-http://127.0.0.1:8321} followers=$1 results=$2 name=$3
 trader=123123123 user=1001
 settings='[{"symbol": "BTCUSDT", "productType": "USDT-FUTURES", "marginType": "trader", "leverType": "trader",

@@ -77,6 +77,10 @@ function follow(batchId, onResult) {
 }
 
 const [name, ...userIds] = process.argv.slice(2);
+if (!process.env.GATEWAY_KEY || !userIds.length) {
+  console.error("usage: GATEWAY_KEY=ct_... node gateway.mjs NAME USER_ID ...");
+  process.exit(2);
+}
 const setting = { symbol: "BTCUSDT", productType: "USDT-FUTURES", marginType: "trader", leverType: "trader" };
 const settings = [{ ...setting, traceType: "amount", traceValue: "330" }];
 const { batchId, refused } = await fanOut(name, { traderId: "123123123", settings, userIds });

@@ -106,7 +106,8 @@ async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: P
     status, lines = await ended(stack, log_path, "--burst", **variables)
 
     assert status == 0
-    assert any("COPYTRADE_USER_RATES is not a setting" in line for line in lines)
+    (warning,) = [line for line in lines if "COPYTRADE_USER_RATES is not a setting" in line]
+    assert warning.endswith("; did you mean COPYTRADE_USER_RATE_PER_S?")
     assert not any("COPYTRADE_GATEWAY_AUTH" in line for line in lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import gc
 import logging
 import os
@@ -171,4 +172,6 @@ def _warn_of_unknown_variables() -> None:
             if name in REPLACED:
                 log.warning("%s is ignored: %s", name, REPLACED[name], extra=extra)
             else:
-                log.warning("%s is not a setting of this version and has no effect", name, extra=extra)
+                similar = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+                hint = f"; did you mean {similar[0]}?" if similar else ""
+                log.warning("%s is not a setting of this version and has no effect%s", name, hint, extra=extra)
