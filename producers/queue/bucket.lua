@@ -5,8 +5,9 @@ A user's next slot is the latest of these:
   - now;
   - its last slot plus the pace. Slots follow from slots, not from claims, so that a late claim does not lower the rate;
     at most `catch_up` of the lateness is made up for;
-  - the end of the window that the request `per_window` places back opened (the guard, see worker/queue/rate.py). While
-    that request is in flight there is no next slot: its settlement, or its taking back, schedules the user again;
+  - the end of the window that the request `per_window` places back opened (the guard, see worker/queue/rate.py), and of
+    those before it that the ring still has: it is longer after the rate was lowered. While one of them is in flight
+    there is no next slot: its settlement, or its taking back, schedules the user again;
   - the end of a hold.
 A user that was throttled has a longer pace for a while, see slowdown.lua.
 
@@ -87,8 +88,12 @@ end
 -- flight. While the rate is changing, this may be too early: a claim must look.
 function bucket.next_slot(found)
   if found.is_changing == 1 then return math.max(now, found.hold) end
-  local guard = ring_entry(found, found.slot_number - found.per_window)
-  return guard and math.max(now, found.tat, found.hold, guard)
+  local slot = math.max(now, found.tat, found.hold)
+  for i = 1, math.min(#found.ring, place(found, found.slot_number - found.per_window)) do
+    if found.ring[i] < 0 then return nil end
+    slot = math.max(slot, found.ring[i])
+  end
+  return slot
 end
 
 -- Return whether the request of a slot has not been confirmed, nor given back.

@@ -29,7 +29,8 @@ class StoredBucket(Message):
         waits: 1 if a schedule left the user out because its next slot depends on a request in flight.
         since_bulk: interactive claims of the user since a bulk one.
         is_changing: 1 while the ring is still that of an earlier rate.
-        ring: of each of the last requests, the end of the window that it opened, or minus its slot while in flight.
+        ring: of each of the last requests, the end of the window that it opened, or minus its slot while in flight. It
+            has more than `per_window` after the rate was lowered, until their windows have ended.
         late: traders, each followed by the time until which a lost request of that lane may still be applied.
     """
 
@@ -72,9 +73,8 @@ def next_slot_us(found: StoredBucket, now_us: int) -> int | None:
     """Return a user's next slot, as bucket.lua does; None if it depends on a request in flight."""
     if found.is_changing:
         return max(now_us, found.hold)
-    place = len(found.ring) - found.per_window
-    guard = found.ring[place] if 0 <= place < len(found.ring) else 0
-    return None if guard < 0 else max(now_us, found.tat, found.hold, guard)
+    guards = found.ring[: max(0, len(found.ring) - found.per_window + 1)]
+    return None if any(ends < 0 for ends in guards) else max(now_us, found.tat, found.hold, *guards)
 
 
 def late_until_us(found: StoredBucket, trader: str, now_us: int) -> int:

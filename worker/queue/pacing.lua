@@ -1,8 +1,9 @@
 --[[
 pacing: the slots that a claim takes, by the rate of the user as of now. A part of the claim script.
 
-A rate that has changed applies at once to the pace. The ring buffer is replaced when every window in it, with the new
-length, has ended; until then the user waits for that.
+A rate that has changed applies at once to the pace. If its window is as long as before (all whole rates have the same),
+the ring buffer stays. Otherwise it is replaced when every window in it, with the new length, has ended; until then the
+user waits for that.
 All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
 -- luacheck: read globals clock bucket MAX_PER_WINDOW WINDOW_PAD FULL_PACE
@@ -29,7 +30,7 @@ local function rate_of(user)
   return math.max(1, math.floor(1000000 / rate * rates.margin_factor + 0.5)), per_window, window
 end
 
--- Replace the ring buffer after the rate has changed, if every window in it, with the new length, ends within the
+-- Replace the ring buffer after the window has changed, if every window in it, with the new length, ends within the
 -- look-ahead. Return when the last of them ends, nil if one is in flight; if it is later, the old ring buffer stays.
 local function replace_ring(found, per_window, window)
   local ends = now
@@ -55,9 +56,9 @@ local function update_rate(found)
     found.tat = math.min(found.tat, found.tat - found.pace + pace)
   end
   found.pace = pace
-  local is_other, ends = found.per_window ~= per_window or found.window ~= window, now
-  if is_other or found.is_changing == 1 then bucket.mark_changed(found) end
-  if is_other then ends = replace_ring(found, per_window, window) end
+  local is_other, ends = found.window ~= window, now
+  if is_other or found.per_window ~= per_window or found.is_changing == 1 then bucket.mark_changed(found) end
+  if is_other then ends = replace_ring(found, per_window, window) else found.per_window = per_window end
   found.is_changing = (not ends or ends > bucket.horizon) and 1 or 0
   return ends
 end
@@ -76,7 +77,7 @@ function pacing.take(found, slot)
   found.tat = math.floor(math.max(found.tat, slot - catch_up)) + found.pace
   found.slot_number = number + 1
   table.insert(found.ring, -slot)
-  if #found.ring > found.per_window then table.remove(found.ring, 1) end
+  while #found.ring > math.max(1, found.per_window) do table.remove(found.ring, 1) end   -- these windows have ended
   bucket.mark_changed(found)
   return number
 end

@@ -177,6 +177,8 @@ def test_the_first_reason_that_holds_is_given_with_the_expected_time(
         (StoredBucket(0, tat=NOW_US + 5), NOW_US + 5),
         (StoredBucket(9, per_window=2, ring=[NOW_US + 7, NOW_US + 9]), NOW_US + 7),
         (StoredBucket(9, per_window=2, ring=[NOW_US + 7]), NOW_US),
+        (StoredBucket(9, per_window=1, ring=[NOW_US + 9, NOW_US + 7]), NOW_US + 9),
+        (StoredBucket(9, per_window=1, ring=[-NOW_US, NOW_US + 7]), None),
         (StoredBucket(9, per_window=2, ring=[-NOW_US, NOW_US + 9]), None),
         (StoredBucket(9, per_window=2, ring=[-NOW_US, NOW_US + 9], is_changing=1, hold=NOW_US + 3), NOW_US + 3),
     ],
