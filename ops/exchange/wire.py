@@ -88,7 +88,10 @@ async def send(request: web.BaseRequest, reply: WireReply) -> web.StreamResponse
     if reply.unsolicited is not None and transport is not None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(reply.unsolicited)}\r\n\r\n"
         extra = head.encode() + reply.unsolicited
-        asyncio.get_running_loop().call_later(reply.unsolicited_after_s, _write, transport, extra)
+        if reply.unsolicited_after_s:
+            asyncio.get_running_loop().call_later(reply.unsolicited_after_s, _write, transport, extra)
+        else:  # now: after the next request on this connection, nobody could tell it from that one's reply
+            _write(transport, extra)
     return response
 
 
