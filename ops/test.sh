@@ -7,7 +7,7 @@
 #   sh ops/test.sh tests/unit -k x  linters, types and these tests; the arguments go to pytest
 set -eu
 cd "$(dirname "$0")/.."
-# Without it, each of the hundreds of programs that the tests start would compile the project again.
+# Where this is set, each of the hundreds of programs that the tests start compiles the project again.
 unset PYTHONDONTWRITEBYTECODE
 . ops/environment.sh
 bin="$(environment test)/bin"

@@ -20,7 +20,7 @@ from ops.bench.cluster import cluster
 from ops.bench.compare import PEERS, Run
 from ops.bench.console import console
 from ops.bench.depth import depth
-from ops.bench.earlier_run import UnreadableRun, print_movements, read_run
+from ops.bench.earlier_run import UnreadableRun, check_comparable, print_movements, read_run
 from ops.bench.fairness import coalesce, fairness, priority
 from ops.bench.fan_out import fan_out, stored
 from ops.bench.footprint import footprint
@@ -100,7 +100,7 @@ def main() -> int:
     if old and old.benchmarks == [PEERS] and not options.names:
         return peers.main(_again(old, options))
     names = options.names or (old and old.benchmarks) or list(BENCHMARKS)
-    _check_names(parser, names)
+    _check_names(parser, names, old)
     measurements = _measure(names, options)
     _print(measurements, as_json=options.json)
     if old:
@@ -108,12 +108,17 @@ def main() -> int:
     return int(any(measurement.met is False for measurement in measurements))
 
 
-def _check_names(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+def _check_names(parser: argparse.ArgumentParser, names: Sequence[str], old: Run | None) -> None:
     if PEERS in names:
         parser.error(f"{PEERS} runs alone, and has options of its own: python -m ops.bench {PEERS} --help")
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    try:
+        if old:
+            check_comparable(old, names)
+    except UnreadableRun as exc:
+        parser.error(str(exc))
 
 
 def _again(old: Run, options: argparse.Namespace) -> list[str]:

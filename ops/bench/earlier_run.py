@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from ops.bench.tables import print_comparison
 
 
 class UnreadableRun(ValueError):
-    """A file is not the JSON of a run; the message says which, and why."""
+    """A file is not the JSON of a run, or of no run that can be compared; the message says which, and why."""
 
 
 def read_run(path: Path) -> Run:
@@ -32,12 +33,26 @@ def read_run(path: Path) -> Run:
     return run
 
 
+def check_comparable(old: Run, benchmarks: Sequence[str]) -> None:
+    """Check that a run of these benchmarks can be compared with an earlier one.
+
+    Raises:
+        UnreadableRun: they have no benchmark in common.
+    """
+    if not set(benchmarks) & set(old.benchmarks):
+        raise UnreadableRun(
+            f"the runs have nothing in common: one is of {', '.join(old.benchmarks)}, the other of"
+            f" {', '.join(benchmarks)}"
+        )
+
+
 def print_movements(old: Run, new: Run, *, to_stderr: bool = False) -> int:
     """Print what moved. Return the exit status: 1 if a figure got worse beyond its spread.
 
     Raises:
-        UnreadableRun: the runs have no figure in common.
+        UnreadableRun: the runs have no benchmark in common.
     """
+    check_comparable(old, new.benchmarks)
     if old.machine and new.machine and old.machine != new.machine:
         text = "The earlier run was on another machine, kernel, Python or server, so what moved says little"
         print(f"{text}: {old.machine}; now {new.machine}.", file=sys.stderr)
@@ -45,8 +60,5 @@ def print_movements(old: Run, new: Run, *, to_stderr: bool = False) -> int:
         text = "In these loads the earlier run did something else, so they are not compared"
         print(f"{text}: {', '.join(differing)}.", file=sys.stderr)
     comparison = compare(old.without(differing), new.without(differing))
-    if not comparison.movements and not differing:
-        measured = f"{', '.join(old.benchmarks)}, and {', '.join(new.benchmarks)}"
-        raise UnreadableRun(f"the two runs have no figure in common; they are of {measured}")
     print_comparison(comparison, to_stderr=to_stderr)
     return int(comparison.count(Verdict.WORSE) > 0)

@@ -85,7 +85,8 @@ def serve(
     url = _url(host, listening.getsockname()[1], root_path, is_tls=tls["certfile"] is not None)
     token = secrets.token_urlsafe(32) if is_local and settings.gateway_auth else None
     _note(cli, settings, f"serving the API described at {url}/v1/openapi.json, and the console at:")
-    click.echo(f"{url}/sign-in?token={token}" if token else f"{url}/")
+    with suppress(OSError):  # as in `_note`
+        click.echo(f"{url}/sign-in?token={token}" if token else f"{url}/")
     app = create_app(settings, sign_in_token=token)
     run(app, listening, connections=settings.gateway_connections, root_path=root_path, **tls)
 

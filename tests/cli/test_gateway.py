@@ -83,12 +83,12 @@ async def test_a_served_gateway_takes_a_change(copytrade: Copytrade, unused_tcp_
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a device of Linux")
-async def test_a_gateway_starts_although_its_errors_cannot_be_written(
+async def test_a_gateway_starts_although_nothing_that_it_says_can_be_written(
     copytrade: Copytrade, unused_tcp_port: int
 ) -> None:
     """As on a disk that is full: it would log into it."""
     async with (
-        serving(copytrade, "--port", str(unused_tcp_port), errors="/dev/full"),
+        serving(copytrade, "--port", str(unused_tcp_port), output="/dev/full"),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client,
     ):
         alive = await answered(client, "/livez")
@@ -117,13 +117,13 @@ async def test_a_gateway_with_a_certificate_serves_other_machines_by_tls_alone(
 
 @asynccontextmanager
 async def serving(
-    copytrade: Copytrade, *options: str, errors: str = os.devnull
+    copytrade: Copytrade, *options: str, output: str = os.devnull
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run `copytrade serve` meanwhile; yield its process, and an access key that may enqueue."""
     key = (await asyncio.to_thread(copytrade, "gateway-keys", "add", "me", "--scope", "enqueue")).stdout.strip()
     command = [sys.executable, "-m", "producers.cli", "--redis", copytrade.dsn, "serve", *options]
-    with open(errors, "wb") as stderr:  # noqa: ASYNC230, PTH123 - a device
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=stderr)
+    with open(output, "wb") as file:  # noqa: ASYNC230, PTH123 - a device
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=file, stderr=file)
     try:
         yield process, key
     finally:

@@ -1,9 +1,9 @@
 --[[
 pacing: the slots that a claim takes, by the rate of the user as of now. A part of the claim script.
 
-A rate that has changed applies at once to the pace. If its window is as long as before (all whole rates have the same),
-the ring buffer stays. Otherwise it is replaced when every window in it, with the new length, has ended; until then the
-user waits for that.
+A rate that has changed applies at once to the pace. If its window is as long as before (whole rates up to
+MAX_PER_WINDOW have the same), the ring buffer stays. Otherwise it is replaced when every window in it, with the new
+length, has ended; until then the user waits for that.
 All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
 -- luacheck: read globals clock bucket MAX_PER_WINDOW WINDOW_PAD FULL_PACE

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from ops.bench.compare import Run
-from ops.bench.earlier_run import UnreadableRun, print_movements, read_run
+from ops.bench.compare import PEERS, Run
+from ops.bench.earlier_run import UnreadableRun, check_comparable, print_movements, read_run
 from ops.bench.peers import machine
 from ops.bench.peers.contenders import Contender
 from ops.bench.peers.crash import CRASH
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(parser, arguments)
     try:
         old = read_run(options.compare) if options.compare else None
+        if old:
+            check_comparable(old, [PEERS])
         if options.page:
             publish(options.out)
             return 0

@@ -1,4 +1,4 @@
-"""Changes from one whole rate to another, whose windows are of the same length: they take effect at once."""
+"""Changes from one whole rate up to 100/s to another: their windows have the same length, so they hold at once."""
 
 from __future__ import annotations
 

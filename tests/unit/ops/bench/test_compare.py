@@ -213,19 +213,27 @@ def test_a_load_in_which_the_runs_did_something_else_is_named_and_not_judged(
     assert ("drain: ours: rate_per_s" in printed.out) is (status == 1)
 
 
-def test_runs_without_a_figure_in_common_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--compare", "peers.json", "--new", "idle.json"),
+        ("throughput", "--compare", "idle.json"),
+        ("peers", "--compare", "idle.json", "--out", "peers.json"),
+    ],
+)
+def test_runs_without_a_benchmark_in_common_are_refused_before_anything_is_measured(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A report of peers beside a run of the usual benchmarks."""
-    old, new = tmp_path / "old.json", tmp_path / "new.json"
-    old.write_bytes(encode(report()))
-    new.write_bytes(msgspec.json.encode(Measurement("a figure", 1, "s", benchmark="idle")))
-    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(new)])
+    """A report of peers beside a run of the usual benchmarks, or two of these."""
+    (tmp_path / "peers.json").write_bytes(encode(report()))
+    (tmp_path / "idle.json").write_bytes(msgspec.json.encode(Measurement("a figure", 1, "s", benchmark="idle")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["bench", *arguments])
 
     with pytest.raises(SystemExit, match="2"):
         command.main()
 
-    assert "no figure in common; they are of peers, and idle" in capsys.readouterr().err
+    assert "the runs have nothing in common: one is of " in capsys.readouterr().err
 
 
 def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
